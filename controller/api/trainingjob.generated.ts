@@ -1,0 +1,558 @@
+// Generated from crds/trainingjobs.yaml by controller/api/generate.ts; edit the CRD and run `make generate`.
+
+/**
+ * What to train, on which hardware, for how long and for how much money.
+ */
+export interface TrainingJobSpec {
+/**
+ * The trainer that runs in the pod; exactly one of tabular and custom.
+ */
+trainer: {
+/**
+ * A model fitted to rows of a table.
+ */
+tabular?: {
+/**
+ * The model family and its task.
+ */
+modelType: "xgboost_binary_classification"
+/**
+ * The rows.
+ */
+dataset: {
+/**
+ * Where the CSV file lies; file:// is a path in the pod, as a rule on the network volume.
+ */
+source: string
+/**
+ * Share of the rows held out for evaluation, between 0 and 1; stratified by target.
+ */
+evalSplit: string
+/**
+ * Seed of the split; the same seed holds out the same rows.
+ */
+seed: number
+}
+/**
+ * Name of the column to predict; its values are 0 and 1, or false and true.
+ */
+target: string
+/**
+ * Names of the columns to learn from; every column but the target when absent.
+ */
+features?: string[]
+/**
+ * Hyper-parameters, named as in XGBoost; decimals are strings.
+ */
+parameters: {
+/**
+ * Boosting rounds; one round is one step.
+ */
+nEstimators: number
+/**
+ * Depth of a tree.
+ */
+maxDepth: number
+/**
+ * Shrinkage of each round.
+ */
+learningRate: string
+/**
+ * Share of the rows that each round sees.
+ */
+subsample: string
+/**
+ * Share of the columns that each tree sees.
+ */
+colsampleBytree: string
+/**
+ * Least sum of instance weight in a leaf.
+ */
+minChildWeight: string
+/**
+ * Least loss reduction of a split.
+ */
+gamma: string
+/**
+ * L1 penalty on weights.
+ */
+regAlpha: string
+/**
+ * L2 penalty on weights.
+ */
+regLambda: string
+/**
+ * Seed of the model's own sampling.
+ */
+randomState: number
+}
+}
+/**
+ * Any trainer; the operator's agent starts this command and reports what it says through report().
+ */
+custom?: {
+/**
+ * Image whose entry point is the agent (trainingjob agent); the operator's own trainer image when absent.
+ */
+image?: string
+/**
+ * Program and first arguments, run without a shell.
+ */
+command: string[]
+/**
+ * Further arguments.
+ */
+args?: string[]
+}
+/**
+ * Environment of the trainer; it travels from the operator to the agent and is never visible at Runpod.
+ */
+env?: {
+/**
+ * Name of the variable.
+ */
+name: string
+/**
+ * Its value, in the clear.
+ */
+value?: string
+/**
+ * Where its value is read from.
+ */
+valueFrom?: {
+/**
+ * One key of a Secret in the job's own namespace.
+ */
+secretKeyRef: {
+/**
+ * Name of the Secret.
+ */
+name: string
+/**
+ * Key in the Secret's data.
+ */
+key: string
+}
+}
+}[]
+}
+/**
+ * The hardware to rent.
+ */
+compute: {
+/**
+ * Tried in this order until one can be had.
+ */
+candidates: {
+/**
+ * Name of the candidate, shown in status.
+ */
+name: string
+/**
+ * A GPU pod.
+ */
+gpu?: {
+/**
+ * GPU type as Runpod's catalog names it, such as NVIDIA H100 80GB HBM3.
+ */
+type: string
+/**
+ * GPUs in the pod.
+ */
+count: number
+}
+/**
+ * A CPU pod.
+ */
+cpu?: {
+/**
+ * CPU flavor as Runpod's catalog names it, such as cpu3c.
+ */
+flavor: string
+/**
+ * Virtual CPUs.
+ */
+vcpus: (2 | 4 | 8 | 16 | 32 | 64)
+}
+/**
+ * Runpod's own data centers (Secure) or hosts of others (Community).
+ */
+cloud: ("Secure" | "Community")
+/**
+ * Data centers that will do; any when absent. A pod that comes up elsewhere is ended.
+ */
+dataCenters?: string[]
+/**
+ * Most that the whole pod may cost in USD per hour; a pod that is charged more is ended.
+ */
+maxPricePerHour?: string
+}[]
+/**
+ * Lowest CUDA version of the host, for GPU candidates.
+ */
+minCudaVersion?: string
+/**
+ * Disk of the container in GB; wiped when the container restarts.
+ */
+containerDiskGB: number
+/**
+ * A Runpod network volume that keeps what is stored on it; the pod is placed in its data center.
+ */
+networkVolume?: {
+/**
+ * Id of the volume at Runpod.
+ */
+id: string
+/**
+ * Where the pod sees it.
+ */
+mountPath: string
+}
+}
+/**
+ * When the model is evaluated; a tenth of the run when absent.
+ */
+evaluation?: {
+/**
+ * Steps between evaluations; clamped to the run's length, and that is reported.
+ */
+everySteps: number
+}
+/**
+ * Where checkpoints go and how many stay.
+ */
+checkpoints?: {
+/**
+ * Folder for checkpoints; a path of the run is added below it.
+ */
+uri: string
+/**
+ * Steps between checkpoints, a multiple of evaluation.everySteps; every evaluation when absent. A new best is saved besides.
+ */
+everySteps?: number
+/**
+ * Best checkpoints that stay; the best of all is never removed.
+ */
+keepBest: number
+/**
+ * Newest checkpoints that stay.
+ */
+keepLast: number
+}
+/**
+ * Where the trained model goes.
+ */
+output?: {
+/**
+ * Folder for the model, its metrics and manifest; a path of the run is added below it.
+ */
+uri: string
+}
+/**
+ * How evaluations are ranked; the lowest score is the best step.
+ */
+scoring: {
+/**
+ * MultiMetric weighs eval loss, the gap to train loss, perplexity and improvement; SingleMetric takes one metric.
+ */
+strategy: ("MultiMetric" | "SingleMetric")
+/**
+ * The metric of SingleMetric.
+ */
+metric?: {
+/**
+ * Name as reported at evaluations.
+ */
+name: string
+/**
+ * Whether less or more of it is better.
+ */
+goal: ("Minimize" | "Maximize")
+}
+}
+/**
+ * How long each part may take.
+ */
+runPolicy: {
+/**
+ * Most seconds of running, from the trainer's first contact; then it is stopped with a checkpoint and the job fails. No limit when absent.
+ */
+activeDeadlineSeconds?: number
+/**
+ * Most seconds without any pod before the job fails.
+ */
+placementDeadlineSeconds: number
+/**
+ * Most seconds from the create of a pod to the trainer's first contact.
+ */
+startDeadlineSeconds: number
+}
+/**
+ * Money.
+ */
+budget?: {
+/**
+ * Most that the job may cost in USD; it is stopped with a checkpoint before that and fails with BudgetExceeded.
+ */
+maxTotal: string
+}
+/**
+ * What counts as a dead trainer.
+ */
+watchdog: {
+/**
+ * Most seconds without any report before the attempt is ended.
+ */
+heartbeatTimeoutSeconds: number
+}
+}
+
+/**
+ * What the operator knows.
+ */
+export interface TrainingJobStatus {
+/**
+ * Generation of the spec that this status answers to.
+ */
+observedGeneration?: number
+/**
+ * One word for people; programs read conditions.
+ */
+phase?: ("Pending" | "Placing" | "Provisioning" | "Running" | "Terminating" | "Succeeded" | "Failed")
+/**
+ * When the operator took the job up.
+ */
+startTime?: string
+/**
+ * When the job was over and its pod proved gone.
+ */
+completionTime?: string
+conditions?: {
+type: string
+status: ("True" | "False" | "Unknown")
+reason: string
+message: string
+observedGeneration?: number
+lastTransitionTime: string
+}[]
+/**
+ * The run that the job is pinned to.
+ */
+run?: {
+/**
+ * Number of the run; storage paths end in it.
+ */
+number: number
+/**
+ * SHA-256 of what the trainer was asked to do.
+ */
+specHash: string
+}
+/**
+ * How the run ended; decided once, while its pod may still be ending.
+ */
+outcome?: {
+result: ("Succeeded" | "Failed")
+reason: string
+message?: string
+time: string
+}
+/**
+ * The data as the trainer found it.
+ */
+dataset?: {
+samples?: number
+trainSamples?: number
+evalSamples?: number
+sha256?: string
+}
+/**
+ * How far the training is; unknown parts are absent.
+ */
+progress?: {
+step?: number
+totalSteps?: number
+percentage?: number
+epoch?: string
+stage?: string
+/**
+ * The interval really used.
+ */
+evaluationEverySteps?: number
+nextEvaluationStep?: number
+estimatedRemainingSeconds?: number
+confidence?: ("Low" | "Medium" | "High")
+lossTrend?: string
+lastReportTime?: string
+/**
+ * Batches taken from the trainer.
+ */
+sequence?: number
+}
+/**
+ * Newest value of each metric.
+ */
+metrics?: {
+name: string
+value: string
+step: number
+best?: string
+bestStep?: number
+}[]
+/**
+ * The best step so far.
+ */
+best?: {
+step: number
+epoch?: string
+/**
+ * Lower is better.
+ */
+score: string
+evalLoss?: string
+trainLoss?: string
+trainLossStep?: number
+scorerVersion: number
+components?: {
+[k: string]: string
+}
+/**
+ * Its weights; absent until they were read back and compared.
+ */
+uri?: string
+manifestSHA256?: string
+verified: boolean
+}
+/**
+ * Evaluations since the best one.
+ */
+evalsSinceBest?: number
+/**
+ * The newest attempt to have a pod.
+ */
+attempt?: {
+number: number
+nonce: string
+podName: string
+candidate: string
+/**
+ * Intent: to be asked for. Unknown: asked for, answer lost. Refused: Runpod said no. Observed: there. Gone: proved gone. Abandoned: never appeared.
+ */
+state: ("Intent" | "Unknown" | "Refused" | "Observed" | "Gone" | "Abandoned")
+intentTime: string
+/**
+ * When the create was sent.
+ */
+createTime?: string
+podID?: string
+tokenKeyID?: string
+instance?: string
+gpuType?: string
+dataCenter?: string
+/**
+ * Rate really charged, USD.
+ */
+pricePerHour?: string
+/**
+ * When Runpod created the pod.
+ */
+billedFrom?: string
+/**
+ * When the pod was deleted.
+ */
+billedTo?: string
+/**
+ * First contact of the trainer.
+ */
+connectedTime?: string
+trainerVersion?: string
+/**
+ * Why the trainer was asked to stop with a checkpoint.
+ */
+stop?: {
+reason: string
+message: string
+time: string
+}
+/**
+ * Why the pod is to be ended.
+ */
+end?: {
+reason: string
+message: string
+time: string
+}
+}
+/**
+ * Ledger of the attempts that had, or may have had, a pod; the last 20.
+ */
+attempts?: {
+number: number
+podName: string
+podID?: string
+candidate: string
+instance?: string
+dataCenter?: string
+pricePerHour?: string
+cost?: string
+startTime?: string
+endTime?: string
+firstStep?: number
+lastStep?: number
+reason: string
+message?: string
+exitCode?: number
+logTail?: string[]
+}[]
+/**
+ * What Runpod refused so far.
+ */
+placement?: {
+refusals?: {
+candidate: string
+class: ("NoCapacity" | "PriceAboveCap" | "WrongPlace" | "Invalid" | "Balance" | "Forbidden" | "RateLimited" | "Unauthorized" | "Unclassified")
+message?: string
+count: number
+/**
+ * Generation of the spec that was refused.
+ */
+generation?: number
+lastTime: string
+retryTime?: string
+}[]
+}
+/**
+ * Money in USD.
+ */
+cost?: {
+accrued: string
+remaining?: string
+asOf: string
+}
+/**
+ * The newest checkpoint.
+ */
+checkpoint?: {
+step: number
+uri: string
+manifestSHA256?: string
+verified: boolean
+time: string
+}
+/**
+ * Why the job failed.
+ */
+failure?: {
+reason: string
+message: string
+exitCode?: number
+attempt?: number
+}
+/**
+ * Where the trained model is.
+ */
+output?: {
+uri: string
+manifestSHA256?: string
+}
+}
