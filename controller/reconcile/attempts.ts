@@ -1,0 +1,88 @@
+import type { Attempt, LedgerEntry } from '../api/trainingjob.ts';
+import type { CloudPod } from '../runpod/cloudpod.ts';
+import { isGone } from '../runpod/gone.ts';
+import { attemptCostUsd, usd } from './cost.ts';
+import { iso } from './plan.ts';
+import type { RefusalClass, Snapshot } from './snapshot.ts';
+
+/** A pod of this attempt may exist: it is recorded, or a create may have made one. */
+export function mayHavePod(attempt: Attempt | undefined): attempt is Attempt {
+  return attempt !== undefined && ['Intent', 'Unknown', 'Observed'].includes(attempt.state);
+}
+
+/** Pods of the job that bill, the dearest first, as each second of them costs. */
+export function livePods(snapshot: Snapshot): readonly CloudPod[] {
+  return snapshot.inventory.pods.toSorted((a, b) => b.costUsdPerHour - a.costUsdPerHour);
+}
+
+/**
+ * The attempt's pod is proved gone: absent from two believed lists far enough apart, both started after our last write (I4).
+ * After a restart the process's own start stands for the writes it cannot remember.
+ */
+export function isProvedGone(snapshot: Snapshot, attempt: Attempt): boolean {
+  const afterMs = snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs;
+  return isGone(
+    snapshot.inventory.view,
+    { name: attempt.podName, ...(attempt.podID !== undefined && { podID: attempt.podID }) },
+    afterMs,
+    snapshot.policy.goneGapMs,
+  );
+}
+
+/** The attempt with what Runpod says of its pod. */
+export function withPod(attempt: Attempt, pod: CloudPod): Attempt {
+  return {
+    ...attempt,
+    state: 'Observed',
+    podID: pod.id,
+    instance: instanceOf(pod),
+    ...(pod.gpuType !== undefined && { gpuType: pod.gpuType }),
+    ...(pod.dataCenterId !== undefined && { dataCenter: pod.dataCenterId }),
+    // A pod that is stopped shows a rate of 0; the rate it was rented at still stands.
+    ...(pod.costUsdPerHour > 0 && { pricePerHour: rate(pod.costUsdPerHour) }),
+    billedFrom: attempt.billedFrom ?? iso(pod.createdAt),
+  };
+}
+
+export function instanceOf(pod: CloudPod): string {
+  if (pod.gpuType !== undefined) return `${pod.gpuCount ?? 0}x ${pod.gpuType}`.slice(0, 96);
+  return `${pod.cpuFlavor ?? 'cpu'} ${pod.vcpuCount ?? '?'} vCPU`;
+}
+
+/** A rate with as many places as it needs, at least two: 0.12, 0.0625. */
+export function rate(usdPerHour: number): string {
+  const text = usdPerHour.toFixed(4);
+  return text.replace(/0{1,2}$/, '');
+}
+
+/** The ledger's line for an attempt that is over. */
+export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string, message: string): LedgerEntry {
+  const telemetry = snapshot.telemetry;
+  const final = telemetry?.finals[attempt.number];
+  const mine = telemetry?.attempt === attempt.number;
+  const logTail = (final?.logTail ?? (mine ? telemetry.logTail : [])).slice(-20).map((line) => line.slice(0, 512));
+  return {
+    number: attempt.number,
+    podName: attempt.podName,
+    candidate: attempt.candidate,
+    reason,
+    message: message.slice(0, 1024),
+    ...(attempt.podID !== undefined && { podID: attempt.podID }),
+    ...(attempt.instance !== undefined && { instance: attempt.instance }),
+    ...(attempt.dataCenter !== undefined && { dataCenter: attempt.dataCenter }),
+    ...(attempt.pricePerHour !== undefined && { pricePerHour: attempt.pricePerHour }),
+    ...(attempt.billedFrom !== undefined && { startTime: attempt.billedFrom, endTime: attempt.billedTo ?? iso(snapshot.nowMs) }),
+    cost: usd(attemptCostUsd(attempt, snapshot.nowMs)),
+    ...(mine && telemetry.step !== undefined && { lastStep: telemetry.step }),
+    ...(final && { exitCode: final.exitCode }),
+    ...(logTail.length > 0 && { logTail }),
+  };
+}
+
+/** Milliseconds to wait before a candidate that was refused `count` times in a row is asked again. */
+export function refusalWaitMs(snapshot: Snapshot, refusal: { class: RefusalClass; count: number; retryAfterMs?: number }): number {
+  const { refusalBackoffMs, refusalBackoffMaxMs, excludeMs } = snapshot.policy;
+  if (refusal.class === 'PriceAboveCap' || refusal.class === 'WrongPlace') return excludeMs;
+  const backoff = Math.min(refusalBackoffMaxMs, refusalBackoffMs * 2 ** Math.min(refusal.count - 1, 20));
+  return Math.max(backoff, refusal.retryAfterMs ?? 0);
+}

@@ -1,0 +1,76 @@
+import type { TrainingJobStatus } from '../api/trainingjob.ts';
+
+export interface JobEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Kubernetes Events for the step from one written status to the next: what `kubectl describe` shows as history. */
+export function jobEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  return [...attemptEvents(before, after), ...bestEvents(before, after), ...stalledEvents(before, after), ...endEvents(before, after)];
+}
+
+function normal(reason: string, message: string): JobEvent {
+  return { type: 'Normal', reason, message };
+}
+
+function warning(reason: string, message: string): JobEvent {
+  return { type: 'Warning', reason, message };
+}
+
+function attemptEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  const attempt = after.attempt;
+  if (!attempt) return [];
+  const old = before.attempt?.number === attempt.number ? before.attempt : undefined;
+  const events: JobEvent[] = [];
+  if (old?.state !== attempt.state) {
+    if (attempt.state === 'Observed') {
+      const how = old?.state === 'Unknown' ? 'Adopted' : 'Rented';
+      events.push(
+        normal(`Pod${how}`, `${how} pod ${attempt.podID} (${attempt.instance}) in ${attempt.dataCenter ?? 'an unknown data center'} at ${attempt.pricePerHour} USD per hour.`),
+      );
+    }
+    if (attempt.state === 'Refused') {
+      const refusal = after.placement?.refusals?.find((entry) => entry.candidate === attempt.candidate);
+      events.push(warning(refusal?.class ?? 'Refused', `Runpod refused candidate ${attempt.candidate}: ${refusal?.message ?? ''}`));
+    }
+    if (attempt.state === 'Unknown') {
+      events.push(warning('CreateOutcomeUnknown', `The create of pod ${attempt.podName} got no usable answer; looking for it.`));
+    }
+    if (attempt.state === 'Abandoned') events.push(warning('CreateAbandoned', `Pod ${attempt.podName} never appeared.`));
+    if (attempt.state === 'Gone') events.push(normal('PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`));
+  }
+  if (attempt.connectedTime !== undefined && old?.connectedTime === undefined) {
+    events.push(normal('TrainerConnected', `The trainer in pod ${attempt.podID} connected.`));
+  }
+  if (attempt.stop && !old?.stop) events.push(warning(attempt.stop.reason, attempt.stop.message));
+  if (attempt.end && !old?.end) events.push(warning(attempt.end.reason, attempt.end.message));
+  return events;
+}
+
+function bestEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  const { best } = after;
+  if (!best || best.step === before.best?.step) return [];
+  const parts = Object.entries(best.components ?? {}).map(([name, value]) => `${name} ${value}`);
+  return [normal('NewBest', `Step ${best.step} has the best score so far, ${best.score} (${parts.join(', ')}).`)];
+}
+
+function stalledEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  if (after.outcome) return [];
+  const stalled = after.conditions?.find((condition) => condition.type === 'Stalled' && condition.status === 'True');
+  const old = before.conditions?.find((condition) => condition.type === 'Stalled' && condition.status === 'True');
+  return stalled && stalled.reason !== old?.reason ? [warning(stalled.reason, stalled.message)] : [];
+}
+
+function endEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  const { outcome } = after;
+  if (!outcome) return [];
+  const events: JobEvent[] = [];
+  const make = outcome.result === 'Succeeded' ? normal : warning;
+  if (!before.outcome) events.push(make(outcome.reason, outcome.message ?? ''));
+  if (after.completionTime !== undefined && before.completionTime === undefined) {
+    events.push(make(outcome.result === 'Succeeded' ? 'Completed' : 'JobFailed', `The job is over and cost ${after.cost?.accrued ?? '0'} USD.`));
+  }
+  return events;
+}

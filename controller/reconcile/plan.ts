@@ -1,0 +1,47 @@
+import type { Attempt, Candidate, Failure, LedgerEntry, Outcome, Refusal } from '../api/trainingjob.ts';
+
+/** What one pass does: at most one external write, what to record, and what to tell the user. Plain data. */
+export interface Plan {
+  /** Name of the stage that spoke. */
+  readonly stage: string;
+  readonly action: Action;
+  readonly record: StatusRecord;
+  readonly say: Say;
+  /** Come back after this long even if nothing happens. */
+  readonly requeueAfterMs?: number;
+  /** The pass waits for a fresh list of pods. */
+  readonly wantsList?: boolean;
+}
+
+export type Action =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'addFinalizer' }
+  /** `abandoned` names pods that the user released by annotation without proof of their end. */
+  | { readonly kind: 'removeFinalizer'; readonly abandoned: readonly string[] }
+  | { readonly kind: 'createPod'; readonly attempt: Attempt; readonly candidate: Candidate }
+  | { readonly kind: 'terminatePod'; readonly podID: string; readonly podName: string };
+
+/** Changes to the stored part of status; everything else in status is derived. */
+export interface StatusRecord {
+  readonly started?: true;
+  readonly attempt?: Attempt;
+  readonly ledger?: LedgerEntry;
+  readonly outcome?: Outcome;
+  readonly failure?: Failure;
+  readonly refusals?: readonly Refusal[];
+  readonly completed?: true;
+}
+
+/** Why the job is where it is, in the reason and message of its conditions. The message must not change by itself with time. */
+export interface Say {
+  readonly reason: string;
+  readonly message: string;
+  /** Nothing will go on until a person acts. */
+  readonly stalled?: boolean;
+}
+
+export const nothing: Action = { kind: 'none' };
+
+export function iso(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}

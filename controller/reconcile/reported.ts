@@ -1,0 +1,90 @@
+import type { TrainingJobStatus } from '../api/trainingjob.ts';
+import type { JobTelemetry } from '../telemetry/summary.ts';
+import { iso } from './plan.ts';
+import type { Snapshot } from './snapshot.ts';
+
+type Reported = Pick<
+  TrainingJobStatus,
+  'dataset' | 'progress' | 'metrics' | 'best' | 'evalsSinceBest' | 'checkpoint' | 'output'
+>;
+
+/**
+ * The part of status that repeats what the trainer reported. Numbers become decimal strings; what is not known is absent,
+ * never 0. Without telemetry (a store that was lost) what status already says stays.
+ */
+export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): Reported {
+  const { telemetry } = snapshot;
+  if (!telemetry) return {};
+  const { dataset, best, latestCheckpoint } = telemetry;
+  const final = stored.attempt && telemetry.finals[stored.attempt.number];
+  return {
+    ...(dataset && { dataset: { ...dataset } }),
+    ...progress(telemetry),
+    ...(telemetry.metrics.length > 0 && {
+      metrics: telemetry.metrics.map(({ name, value, step, best: bestValue, bestStep }) => ({
+        name,
+        value: decimal(value),
+        step,
+        ...(bestValue !== undefined && { best: decimal(bestValue) }),
+        ...(bestStep !== undefined && { bestStep }),
+      })),
+    }),
+    ...(best && { best: bestOf(best) }),
+    ...(telemetry.evalsSinceBest !== undefined && { evalsSinceBest: telemetry.evalsSinceBest }),
+    ...(latestCheckpoint && {
+      checkpoint: {
+        step: latestCheckpoint.step,
+        uri: latestCheckpoint.uri,
+        manifestSHA256: latestCheckpoint.manifestSHA256,
+        verified: latestCheckpoint.verified,
+        time: iso(latestCheckpoint.time),
+      },
+    }),
+    ...(final?.output && { output: { uri: final.output.uri, manifestSHA256: final.output.manifestSHA256 } }),
+  };
+}
+
+function bestOf(best: NonNullable<JobTelemetry['best']>): NonNullable<TrainingJobStatus['best']> {
+  return {
+    step: best.step,
+    ...(best.epoch !== undefined && { epoch: decimal(best.epoch) }),
+    score: decimal(best.score),
+    ...(best.evalLoss !== null && { evalLoss: decimal(best.evalLoss) }),
+    ...(best.trainLoss !== null && { trainLoss: decimal(best.trainLoss) }),
+    ...(best.trainLossStep !== null && { trainLossStep: best.trainLossStep }),
+    scorerVersion: best.scorerVersion,
+    components: Object.fromEntries(Object.entries(best.components).map(([name, value]) => [name, decimal(value)])),
+    // The address is named only when the weights there were read back and compared (promise 3).
+    ...(best.verified && best.uri !== undefined && { uri: best.uri }),
+    ...(best.verified && best.manifestSHA256 !== undefined && { manifestSHA256: best.manifestSHA256 }),
+    verified: best.verified,
+  };
+}
+
+function progress(telemetry: JobTelemetry): Pick<TrainingJobStatus, 'progress'> {
+  const { step, totalSteps, epoch, stage, eta } = telemetry;
+  return {
+    progress: {
+      ...(step !== undefined && { step }),
+      ...(totalSteps !== undefined && { totalSteps }),
+      ...(step !== undefined && totalSteps !== undefined && totalSteps > 0 && {
+        percentage: Math.min(100, Math.floor((step / totalSteps) * 100)),
+      }),
+      ...(epoch !== undefined && { epoch: decimal(epoch) }),
+      ...(stage !== undefined && { stage }),
+      ...(telemetry.evaluationEverySteps !== undefined && { evaluationEverySteps: telemetry.evaluationEverySteps }),
+      ...(telemetry.nextEvaluationStep !== undefined && { nextEvaluationStep: telemetry.nextEvaluationStep }),
+      ...(eta && { estimatedRemainingSeconds: Math.round(eta.remainingSeconds), confidence: eta.confidence }),
+      ...(telemetry.lossTrend !== undefined && { lossTrend: telemetry.lossTrend }),
+      ...(telemetry.lastReportAt !== undefined && { lastReportTime: iso(telemetry.lastReportAt) }),
+      sequence: telemetry.lastSequence,
+    },
+  };
+}
+
+/** Six significant digits, without an exponent where people expect none. */
+export function decimal(value: number): string {
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  return size >= 1e-4 && size < 1e9 ? String(Number(value.toPrecision(6))) : value.toPrecision(6);
+}

@@ -1,0 +1,87 @@
+import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { CloudPod } from '../runpod/cloudpod.ts';
+import type { InventoryView } from '../runpod/inventory.ts';
+import type { JobTelemetry } from '../telemetry/summary.ts';
+
+/**
+ * All that `decide` may know, gathered once per pass and frozen. Whatever can be stale carries its age.
+ * All instants are milliseconds since the Unix epoch.
+ */
+export interface Snapshot {
+  readonly nowMs: number;
+  readonly job: TrainingJob;
+  readonly status: TrainingJobStatus;
+  readonly inventory: JobInventory;
+  /** What the trainer of the current attempt, or an earlier one, reported. */
+  readonly telemetry: JobTelemetry | undefined;
+  /** Since when this operator could hear trainers; silence before that is ours, not theirs. */
+  readonly ingestReadyAtMs: number;
+  readonly own: OwnWrites;
+  /** Fresh random letters for the name of a next attempt; here, so that decide stays pure. */
+  readonly nonce: string;
+  readonly installation: string;
+  /** Sentences, one for each Secret or key that the spec names and that is not there. */
+  readonly missingSecrets: readonly string[];
+  /** Runpod's price list, or undefined while it could not be had. */
+  readonly catalog: Catalog | undefined;
+  readonly policy: Policy;
+}
+
+export interface JobInventory {
+  /** Pods that carry this job's identity in the newest believed list and are not TERMINATED. */
+  readonly pods: readonly CloudPod[];
+  /** When the newest believed list was started; undefined before the first. */
+  readonly listedAtMs: number | undefined;
+  readonly view: InventoryView;
+}
+
+export interface Catalog {
+  /** USD per hour for one GPU of each type, by cloud. */
+  readonly gpus: ReadonlyMap<string, { readonly secure: number; readonly community: number }>;
+  /** USD per hour for one vCPU of each flavor. */
+  readonly cpus: ReadonlyMap<string, number>;
+}
+
+/** Durations that decisions are made with, from settings. */
+export interface Policy {
+  readonly goneGapMs: number;
+  readonly createGraceMs: number;
+  readonly stopGraceMs: number;
+  readonly refusalBackoffMs: number;
+  readonly refusalBackoffMaxMs: number;
+  readonly excludeMs: number;
+  readonly recheckMs: number;
+  readonly progressWriteMs: number;
+}
+
+/**
+ * What this process itself did to Runpod for one job, so that its next pass is not fooled by a status or a list that is older.
+ * Lost with the process; every stage must then still be right, only slower.
+ */
+export interface OwnWrites {
+  readonly processStartedAtMs: number;
+  /** Attempt whose intent this process wrote and whose create it has not sent. */
+  readonly freshIntent?: number;
+  readonly create?: { readonly attempt: number; readonly sentAtMs: number; readonly result?: CreateResult };
+  readonly terminate?: { readonly podID: string; readonly sentAtMs: number; readonly acceptedAtMs?: number };
+  /** End of the newest write to Runpod for this job. */
+  readonly lastWriteAtMs?: number;
+  /** When the status was last written for the sake of progress. */
+  readonly statusWrittenAtMs?: number;
+}
+
+export type CreateResult =
+  | { readonly kind: 'created'; readonly pod: CloudPod }
+  | { readonly kind: 'refused'; readonly class: RefusalClass; readonly message: string; readonly retryAfterMs?: number }
+  | { readonly kind: 'unknown'; readonly message: string };
+
+export type RefusalClass =
+  | 'NoCapacity'
+  | 'PriceAboveCap'
+  | 'WrongPlace'
+  | 'Invalid'
+  | 'Balance'
+  | 'Forbidden'
+  | 'RateLimited'
+  | 'Unauthorized'
+  | 'Unclassified';

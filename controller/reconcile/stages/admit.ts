@@ -1,0 +1,67 @@
+import { finalizer } from '../../api/trainingjob.ts';
+import { mayHavePod } from '../attempts.ts';
+import { nothing, type Plan, type Say } from '../plan.ts';
+import type { Snapshot } from '../snapshot.ts';
+
+/** May this job rent at all? The finalizer is there before the first paid call (I3). */
+export function admit(snapshot: Snapshot): Plan | undefined {
+  const { job, status } = snapshot;
+  if (!job.metadata.finalizers?.includes(finalizer)) {
+    return {
+      stage: 'admit',
+      action: { kind: 'addFinalizer' },
+      record: {},
+      say: { reason: 'Accepted', message: 'The job was taken up.' },
+      requeueAfterMs: 0,
+    };
+  }
+  if (status.startTime === undefined) {
+    return {
+      stage: 'admit',
+      action: nothing,
+      record: { started: true },
+      say: { reason: 'Accepted', message: 'The job was taken up.' },
+      requeueAfterMs: 0,
+    };
+  }
+  if (mayHavePod(status.attempt) && snapshot.own.freshIntent !== status.attempt.number) return undefined;
+  const why = obstacle(snapshot);
+  return why && { stage: 'admit', action: nothing, record: {}, say: why, requeueAfterMs: snapshot.policy.recheckMs, wantsList: true };
+}
+
+function obstacle(snapshot: Snapshot): Say | undefined {
+  const { missingSecrets, inventory } = snapshot;
+  if (missingSecrets.length > 0) return { reason: 'SecretMissing', message: missingSecrets.join(' '), stalled: true };
+  const account = accountTrouble(snapshot);
+  if (account) return account;
+  if (inventory.view.suspicious) {
+    return {
+      reason: 'InventoryNotTrusted',
+      message: "Runpod's newest list lacks half or more of the pods that should be there; it is not believed, and nothing is rented until lists agree.",
+    };
+  }
+  if (inventory.listedAtMs === undefined) {
+    return { reason: 'AwaitingInventory', message: "Waiting for a first list of the account's pods." };
+  }
+  return undefined;
+}
+
+/** What is wrong with the Runpod account, as its last answer to the shared list tells. */
+export function accountTrouble(snapshot: Snapshot): Say | undefined {
+  const { error } = snapshot.inventory.view;
+  if (error?.kind === 'unauthorized') {
+    return {
+      reason: 'AccountUnauthorized',
+      message: `Runpod refuses the operator's API key (${error.message}); put a working key into the operator's key file. Until then pods can be neither rented nor ended.`,
+      stalled: true,
+    };
+  }
+  if (error?.kind === 'forbidden') {
+    return {
+      reason: 'AccountForbidden',
+      message: `Runpod's API key may not list pods (${error.message}); give it read and write access to pods.`,
+      stalled: true,
+    };
+  }
+  return undefined;
+}

@@ -1,0 +1,123 @@
+import type { Attempt, Candidate } from '../../api/trainingjob.ts';
+import type { CloudPod } from '../../runpod/cloudpod.ts';
+import { isProvedGone, withPod } from '../attempts.ts';
+import { concluded } from '../outcome.ts';
+import { iso, nothing, type Plan, type Say } from '../plan.ts';
+import { refused } from '../record.ts';
+import type { Snapshot } from '../snapshot.ts';
+import { accountTrouble } from './admit.ts';
+import { connectedAtMs, nextDeadlineMs } from './deadlines.ts';
+
+/** A pod is rented: what do Runpod and the trainer say of it? */
+export function track(snapshot: Snapshot): Plan | undefined {
+  const { attempt } = snapshot.status;
+  if (attempt?.state !== 'Observed') return undefined;
+  const pod = snapshot.inventory.pods.find((entry) => entry.id === attempt.podID);
+  return reported(snapshot, attempt) ?? (pod ? against(snapshot, attempt, pod) : missing(snapshot, attempt)) ?? steady(snapshot, attempt, pod);
+}
+
+/** The trainer's own final report decides; Runpod tells no exit code. */
+function reported(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
+  const final = snapshot.telemetry?.finals[attempt.number];
+  if (!final) return undefined;
+  if (final.outcome === 'Succeeded') {
+    return concluded(snapshot, 'track', { result: 'Succeeded', reason: 'TrainerSucceeded', message: final.message });
+  }
+  const stop = attempt.stop;
+  if (stop && final.outcome === 'Stopped') {
+    return concluded(snapshot, 'track', {
+      result: 'Failed',
+      reason: stop.reason,
+      message: `${stop.message} The trainer stored what it had and stopped.`,
+      exitCode: final.exitCode,
+    });
+  }
+  return concluded(snapshot, 'track', { result: 'Failed', reason: final.reason, message: final.message, exitCode: final.exitCode });
+}
+
+/** Runpod may place and charge otherwise than asked; such a pod is ended and its candidate left out for a while. */
+function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | undefined {
+  if (pod.status === 'ERROR' || pod.status === 'EXITED') {
+    return concluded(snapshot, 'track', {
+      result: 'Failed',
+      reason: pod.status === 'ERROR' ? 'PodError' : 'PodStopped',
+      message: `Runpod shows pod ${pod.id} as ${pod.status} without a final report of its trainer.`,
+    });
+  }
+  const candidate = snapshot.job.spec.compute.candidates.find((entry) => entry.name === attempt.candidate);
+  const wrong = candidate && breach(candidate, pod);
+  if (!wrong) return undefined;
+  return {
+    stage: 'track',
+    action: nothing,
+    record: {
+      attempt: { ...withPod(attempt, pod), end: { reason: wrong.class, message: wrong.message, time: iso(snapshot.nowMs) } },
+      refusals: [refused(snapshot, attempt.candidate, wrong)],
+    },
+    say: { reason: wrong.class, message: wrong.message },
+    requeueAfterMs: 0,
+    wantsList: true,
+  };
+}
+
+function breach(candidate: Candidate, pod: CloudPod): { class: 'PriceAboveCap' | 'WrongPlace'; message: string } | undefined {
+  const { maxPricePerHour, dataCenters, gpu } = candidate;
+  if (maxPricePerHour !== undefined && pod.costUsdPerHour > Number(maxPricePerHour)) {
+    return {
+      class: 'PriceAboveCap',
+      message: `Pod ${pod.id} is charged ${pod.costUsdPerHour} USD per hour, more than maxPricePerHour ${maxPricePerHour}.`,
+    };
+  }
+  if (dataCenters && dataCenters.length > 0 && pod.dataCenterId !== undefined && !dataCenters.includes(pod.dataCenterId)) {
+    return { class: 'WrongPlace', message: `Pod ${pod.id} came up in ${pod.dataCenterId}, not in ${dataCenters.join(', ')}.` };
+  }
+  if (gpu && (pod.gpuType !== gpu.type || pod.gpuCount !== gpu.count)) {
+    return {
+      class: 'WrongPlace',
+      message: `Pod ${pod.id} has ${pod.gpuCount ?? 0}x ${pod.gpuType ?? 'no GPU'}, not ${gpu.count}x ${gpu.type}.`,
+    };
+  }
+  return undefined;
+}
+
+function missing(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
+  if (!isProvedGone(snapshot, attempt)) return undefined;
+  return concluded(snapshot, 'track', {
+    result: 'Failed',
+    reason: 'PodLost',
+    message: `Pod ${attempt.podID ?? attempt.podName} vanished from Runpod without a final report of its trainer.`,
+  });
+}
+
+function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined): Plan {
+  const connectedMs = connectedAtMs(snapshot);
+  const { telemetry } = snapshot;
+  const version = telemetry?.attempt === attempt.number ? telemetry.trainerVersion : undefined;
+  const next: Attempt = {
+    ...(pod ? withPod(attempt, pod) : attempt),
+    ...(connectedMs !== undefined && { connectedTime: attempt.connectedTime ?? iso(connectedMs) }),
+    ...(version !== undefined && { trainerVersion: version }),
+  };
+  const deadlineMs = nextDeadlineMs(snapshot);
+  const lost = !pod && (snapshot.inventory.listedAtMs ?? 0) > (snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs);
+  return {
+    stage: 'track',
+    action: nothing,
+    record: { attempt: next },
+    say: accountTrouble(snapshot) ?? words(snapshot, attempt, connectedMs !== undefined),
+    ...(deadlineMs !== undefined && { requeueAfterMs: Math.max(0, deadlineMs - snapshot.nowMs) }),
+    wantsList: connectedMs === undefined || lost,
+  };
+}
+
+function words(snapshot: Snapshot, attempt: Attempt, connected: boolean): Say {
+  if (attempt.stop) {
+    return { reason: attempt.stop.reason, message: `${attempt.stop.message} The trainer was asked to store a checkpoint and stop.` };
+  }
+  if (!connected) return { reason: 'PodStarting', message: `Pod ${attempt.podID ?? ''} is rented; waiting for its trainer to connect.` };
+  const { telemetry } = snapshot;
+  if (telemetry && telemetry.evaluations === 0 && telemetry.nextEvaluationStep !== undefined) {
+    return { reason: 'AwaitingFirstEvaluation', message: `The first evaluation is due at step ${telemetry.nextEvaluationStep}.` };
+  }
+  return { reason: 'TrainerConnected', message: 'The trainer is at work; status.progress tells how far it is.' };
+}

@@ -1,0 +1,55 @@
+import type { Candidate, TrainingJobSpec } from '../api/trainingjob.ts';
+import type { CreateCloudPodBody } from './cloudpod.ts';
+
+export interface PodRequest {
+  readonly job: { readonly uid: string; readonly namespace: string; readonly name: string };
+  readonly spec: TrainingJobSpec;
+  readonly candidate: Candidate;
+  readonly podName: string;
+  readonly attempt: number;
+  readonly nonce: string;
+  readonly installation: string;
+  readonly token: string;
+  readonly telemetryUrl: string;
+  /** Image used when the trainer names none. */
+  readonly trainerImage: string;
+}
+
+/**
+ * The body of the create for one attempt.
+ *
+ * Everything here is readable by whoever reads the Runpod account, so it holds identity, address and the attempt's token;
+ * the user's environment and secrets travel from the operator to the agent instead.
+ */
+export function createBody(request: PodRequest): CreateCloudPodBody {
+  const { job, spec, candidate } = request;
+  const { networkVolume, minCudaVersion, containerDiskGB } = spec.compute;
+  return {
+    name: request.podName,
+    image: spec.trainer.custom?.image ?? request.trainerImage,
+    disk: containerDiskGB,
+    cloud: candidate.cloud === 'Community' ? 'COMMUNITY' : 'SECURE',
+    env: {
+      TRAININGJOB_UID: job.uid,
+      TRAININGJOB_NAMESPACE: job.namespace,
+      TRAININGJOB_NAME: job.name,
+      TRAININGJOB_ATTEMPT: String(request.attempt),
+      TRAININGJOB_NONCE: request.nonce,
+      TRAININGJOB_INSTALLATION: request.installation,
+      TRAININGJOB_URL: request.telemetryUrl,
+      TRAININGJOB_TOKEN: request.token,
+      TRAININGJOB_GPU_COUNT: String(candidate.gpu?.count ?? 0),
+    },
+    ...(candidate.gpu && {
+      gpu: {
+        id: candidate.gpu.type,
+        count: candidate.gpu.count,
+        ...(minCudaVersion !== undefined && { minCudaVersion }),
+      },
+    }),
+    ...(candidate.cpu && { cpu: { id: candidate.cpu.flavor, vcpuCount: candidate.cpu.vcpus } }),
+    ...(candidate.dataCenters !== undefined &&
+      candidate.dataCenters.length > 0 && { dataCenterIds: [...candidate.dataCenters] }),
+    ...(networkVolume && { mounts: { network: [{ volumeId: networkVolume.id, path: networkVolume.mountPath }] } }),
+  };
+}
