@@ -24,7 +24,9 @@ export async function findBinaries(say: (line: string) => void): Promise<Binarie
   const assets = process.env['KUBEBUILDER_ASSETS'];
   if (assets !== undefined && assets !== '') {
     if (await complete(assets)) return paths(assets, 'KUBEBUILDER_ASSETS');
-    throw new Error(`KUBEBUILDER_ASSETS is ${assets}, which lacks one of ${names.join(', ')}; unset it or put them there`);
+    throw new Error(
+      `KUBEBUILDER_ASSETS is ${assets}, which lacks one of ${names.join(', ')}; unset it or put them there`,
+    );
   }
   const folder = await cacheFolder();
   if (await complete(folder)) return paths(folder, 'cache');
@@ -52,12 +54,24 @@ async function cacheFolder(): Promise<string> {
 }
 
 async function complete(folder: string): Promise<boolean> {
-  const found = await Promise.all(names.map((name) => access(join(folder, name)).then(() => true, () => false)));
+  const found = await Promise.all(
+    names.map((name) =>
+      access(join(folder, name)).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
   return found.every(Boolean);
 }
 
 function paths(folder: string, origin: Binaries['origin']): Binaries {
-  return { etcd: join(folder, 'etcd'), kubeApiserver: join(folder, 'kube-apiserver'), kubectl: join(folder, 'kubectl'), origin };
+  return {
+    etcd: join(folder, 'etcd'),
+    kubeApiserver: join(folder, 'kube-apiserver'),
+    kubectl: join(folder, 'kubectl'),
+    origin,
+  };
 }
 
 /** One maker at a time; a lock whose maker died is taken over. */
@@ -109,7 +123,9 @@ async function fetchArchive(folder: string, say: (line: string) => void): Promis
     await rm(file);
     return await complete(folder);
   } catch (error) {
-    say(`no published archive of the control plane can be had (${error instanceof Error ? error.message : String(error)}); building it`);
+    say(
+      `no published archive of the control plane can be had (${error instanceof Error ? error.message : String(error)}); building it`,
+    );
     return false;
   }
 }
@@ -129,10 +145,22 @@ async function build(folder: string, say: (line: string) => void): Promise<'buil
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-4000);
   });
-  const ticker = setInterval(() => say(`building etcd, kube-apiserver and kubectl ${kubernetesVersion} with Go, once: ${elapsed()} of about 4 minutes`), 2000);
+  const ticker = setInterval(
+    () =>
+      say(
+        `building etcd, kube-apiserver and kubectl ${kubernetesVersion} with Go, once: ${elapsed()} of about 4 minutes`,
+      ),
+    2000,
+  );
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', () => reject(new Error('neither an envtest archive nor Go can be had; install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl')));
+      child.once('error', () =>
+        reject(
+          new Error(
+            'neither an envtest archive nor Go can be had; install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl',
+          ),
+        ),
+      );
       child.once('exit', resolve);
     });
     if (code !== 0) throw new Error(`go build of the control plane failed with code ${code}:\n${errors}`);

@@ -117,7 +117,10 @@ async function prepare(folder: string, token: string): Promise<void> {
     writeFile(join(folder, 'tokens.csv'), `${token},admin,admin,"system:masters"\n`),
     writeFile(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs1', format: 'pem' })),
     writeFile(join(folder, 'sa.pub'), publicKey.export({ type: 'spki', format: 'pem' })),
-    writeFile(join(folder, 'audit.yaml'), 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n'),
+    writeFile(
+      join(folder, 'audit.yaml'),
+      'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n',
+    ),
   ]);
 }
 
@@ -137,12 +140,20 @@ async function end(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-async function ready(url: string, caPath: string, token: string, children: readonly ChildProcess[], folder: string): Promise<void> {
+async function ready(
+  url: string,
+  caPath: string,
+  token: string,
+  children: readonly ChildProcess[],
+  folder: string,
+): Promise<void> {
   const deadline = performance.now() + 60_000;
   for (;;) {
     const dead = children.find((child) => child.exitCode !== null);
     if (dead || performance.now() > deadline) {
-      const log = await readFile(join(folder, dead === children[0] ? 'etcd.log' : 'apiserver.log'), 'utf8').catch(() => '');
+      const log = await readFile(join(folder, dead === children[0] ? 'etcd.log' : 'apiserver.log'), 'utf8').catch(
+        () => '',
+      );
       throw new Error(`the control plane did not start; the end of its log:\n${log.slice(-3000)}`);
     }
     if (await answersReady(url, caPath, token)) return;
@@ -154,10 +165,14 @@ async function answersReady(url: string, caPath: string, token: string): Promise
   const ca = await readFile(caPath).catch(() => undefined);
   if (!ca) return false;
   return new Promise((resolve) => {
-    const call = request(`${url}/readyz`, { ca, headers: { authorization: `Bearer ${token}` }, timeout: 2000 }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
+    const call = request(
+      `${url}/readyz`,
+      { ca, headers: { authorization: `Bearer ${token}` }, timeout: 2000 },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
     call.on('error', () => resolve(false));
     call.on('timeout', () => call.destroy());
     call.end();
@@ -182,7 +197,9 @@ function kubeconfig(url: string, ca: string, user: string, token: string): strin
     apiVersion: 'v1',
     kind: 'Config',
     'current-context': 'local',
-    clusters: [{ name: 'local', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } }],
+    clusters: [
+      { name: 'local', cluster: { server: url, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
+    ],
     users: [{ name: user, user: { token } }],
     contexts: [{ name: 'local', context: { cluster: 'local', user } }],
   });
