@@ -22,7 +22,7 @@ test('a control plane whose owner is killed leaves neither processes nor files',
   const owner = spawn(process.execPath, [main], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = (await once(createInterface(owner.stdout), 'line')) as [string];
   const plane = JSON.parse(line) as SharedControlPlane;
-  const folder = dirname(plane.caPath);
+  const folder = dirname(plane.auditLogPath);
   await access(folder);
   const children = await processesOf(folder);
   expect(children).toHaveLength(2);
