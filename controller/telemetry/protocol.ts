@@ -1,0 +1,133 @@
+/** What agent and operator say to each other, version 1. Names are as they travel. */
+
+export interface Config {
+  readonly protocolVersion: 1;
+  readonly job: {
+    readonly uid: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly attempt: number;
+    readonly run: number;
+    readonly specHash: string;
+  };
+  readonly trainer: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string>>;
+  readonly evaluation?: { readonly everySteps: number };
+  readonly checkpoints: Readonly<Record<string, unknown>> | null;
+  readonly output: { readonly uri: string } | null;
+  readonly storage: { readonly checkpoints: string | null; readonly output: string | null };
+  readonly scoring: Readonly<Record<string, unknown>>;
+  readonly agent: { readonly heartbeatSeconds: number; readonly holdSeconds: number; readonly stopGraceSeconds: number };
+}
+
+export type Stage =
+  | 'Starting'
+  | 'Downloading'
+  | 'Loading'
+  | 'Tokenizing'
+  | 'Training'
+  | 'Evaluating'
+  | 'Checkpointing'
+  | 'Merging'
+  | 'Uploading'
+  | 'Holding';
+
+export const stageNames: readonly Stage[] = [
+  'Starting',
+  'Downloading',
+  'Loading',
+  'Tokenizing',
+  'Training',
+  'Evaluating',
+  'Checkpointing',
+  'Merging',
+  'Uploading',
+  'Holding',
+];
+
+export type Metrics = Readonly<Record<string, number | null>>;
+
+interface Timed {
+  /** The agent's own clock; kept for the record, never compared with ours. */
+  readonly time?: string;
+}
+
+export type AgentEvent = Timed &
+  (
+    | { readonly type: 'started'; readonly trainerVersion: string; readonly resumedFromStep?: number }
+    | { readonly type: 'stage'; readonly stage: Stage; readonly detail?: string }
+    | {
+        readonly type: 'totals';
+        readonly totalSteps: number;
+        readonly evaluationEverySteps?: number;
+        readonly requestedEvaluationEverySteps?: number;
+        readonly checkpointEverySteps?: number;
+        readonly notes?: readonly string[];
+      }
+    | {
+        readonly type: 'dataset';
+        readonly samples: number;
+        readonly trainSamples: number;
+        readonly evalSamples: number;
+        readonly sha256: string;
+      }
+    | { readonly type: 'point'; readonly step: number; readonly epoch?: number; readonly metrics: Metrics; readonly nonFinite?: readonly string[] }
+    | {
+        readonly type: 'evaluation';
+        readonly step: number;
+        readonly epoch?: number;
+        readonly evalLoss: number | null;
+        readonly trainLoss: number | null;
+        readonly trainLossStep: number | null;
+        readonly metrics: Metrics;
+        readonly nonFinite?: readonly string[];
+      }
+    | {
+        readonly type: 'checkpoint';
+        readonly step: number;
+        readonly uri: string;
+        readonly manifestSHA256: string;
+        readonly verified: boolean;
+        readonly removed?: boolean;
+      }
+    | { readonly type: 'alert'; readonly name: string; readonly severity: 'Info' | 'Warning' | 'Error'; readonly message: string }
+    | { readonly type: 'log'; readonly lines: readonly string[] }
+    | FinalEvent
+  );
+
+export interface FinalEvent {
+  readonly type: 'final';
+  readonly outcome: 'Succeeded' | 'Failed' | 'Stopped';
+  readonly exitCode: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly step?: number;
+  readonly bestStep?: number;
+  readonly output?: { readonly uri: string; readonly manifestSHA256: string };
+  readonly metrics?: Metrics;
+  readonly logTail?: readonly string[];
+}
+
+/** A batch of events, or a sign of life when it has none and no sequence. */
+export interface Batch {
+  readonly session: string;
+  readonly sequence?: number;
+  readonly podID: string;
+  readonly sentAt?: string;
+  readonly stage?: Stage;
+  readonly step?: number;
+  readonly events: readonly AgentEvent[];
+}
+
+export interface Command {
+  readonly id: string;
+  readonly type: 'stop' | 'checkpoint';
+  readonly reason: string;
+}
+
+export interface BatchAnswer {
+  readonly acknowledged: { readonly session: string; readonly sequence: number } | null;
+  readonly commands: readonly Command[];
+  readonly token: string | null;
+  readonly serverTime: string;
+}
