@@ -121,7 +121,7 @@ export const attemptParams = {
   required: ['uid', 'attempt'],
   properties: {
     uid: { type: 'string', pattern: '^[0-9a-f-]{36}$' },
-    attempt: { type: 'integer', minimum: 1, maximum: 2_147_483_647 },
+    attempt: { type: 'string', pattern: '^[1-9][0-9]{0,8}$' },
   },
 } as const;
 

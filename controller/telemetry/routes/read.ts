@@ -1,0 +1,71 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { evaluationItems, pointItems } from '../history.ts';
+import { jobParams } from '../schema.ts';
+import { bearer, errorBody, type ServerDependencies } from '../server.ts';
+
+interface JobRoute {
+  Params: { uid: string };
+  Querystring: Record<string, string>;
+}
+
+const query = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    metric: { type: 'string', maxLength: 64 },
+    attempt: { type: 'string', pattern: '^[1-9][0-9]{0,8}$' },
+    afterStep: { type: 'string', pattern: '^[0-9]{1,15}$' },
+    limit: { type: 'string', pattern: '^[1-9][0-9]{0,4}$' },
+    continue: { type: 'string', pattern: '^[0-9]{1,15}\\.[0-9]{1,4}$' },
+  },
+} as const;
+
+/**
+ * What was reported, for people: needs a Kubernetes token that may get the TrainingJob. A job that is not known and one that
+ * may not be seen answer alike.
+ */
+export function readRoutes(server: FastifyInstance, dependencies: ServerDependencies, done: () => void): void {
+  const { telemetry, store, authorize } = dependencies;
+
+  async function guard(request: FastifyRequest<JobRoute>, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const token = bearer(request.headers.authorization);
+    const job = telemetry.jobOf(request.params.uid);
+    const verdict = token === '' ? 'unauthenticated' : await authorize(token, job ?? { namespace: 'default', name: request.params.uid });
+    if (verdict === 'unauthenticated') {
+      return reply
+        .code(401)
+        .header('www-authenticate', 'Bearer')
+        .send(errorBody('UNAUTHENTICATED', 'send a Kubernetes token: Authorization: Bearer $(kubectl create token NAME)'));
+    }
+    if (verdict === 'denied' || !job) {
+      return reply.code(404).send(errorBody('NOT_FOUND', 'no TrainingJob of this uid that you may get has reported'));
+    }
+    return undefined;
+  }
+
+  const options = { schema: { params: jobParams, querystring: query }, preHandler: guard };
+
+  server.get<JobRoute>('/v1/jobs/:uid/points', options, async (request) => {
+    const { metric, attempt, afterStep, limit, continue: from } = request.query;
+    return pointItems(store, request.params.uid, {
+      ...(metric !== undefined && { metric }),
+      ...(attempt !== undefined && { attempt: Number(attempt) }),
+      ...(afterStep !== undefined && { afterStep: Number(afterStep) }),
+      ...(from !== undefined && { from }),
+      limit: Math.min(10_000, Number(limit ?? 1000)),
+    });
+  });
+
+  server.get<JobRoute>('/v1/jobs/:uid/evaluations', options, async (request) => ({
+    items: await evaluationItems(store, telemetry, request.params.uid),
+  }));
+
+  server.get<JobRoute>('/v1/jobs/:uid/checkpoints', options, async (request) => ({
+    items: (telemetry.summary(request.params.uid)?.checkpoints ?? []).map((entry) => ({
+      ...entry,
+      time: new Date(entry.time).toISOString(),
+    })),
+  }));
+
+  done();
+}

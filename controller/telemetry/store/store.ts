@@ -1,0 +1,50 @@
+/** One attempt that may report; its row is written before its pod can exist. */
+export interface AttemptRow {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly nonce: string;
+  /** JSON of how its evaluations are scored. */
+  readonly scoring: string;
+  readonly podID: string | null;
+  readonly closed: boolean;
+}
+
+/** One accepted batch: its events as the JSON text that came. */
+export interface BatchRow {
+  readonly uid: string;
+  readonly attempt: number;
+  readonly session: string;
+  readonly sequence: number;
+  /** SHA-256 of the events, to tell a repetition from another batch of that number. */
+  readonly hash: string;
+  /** Epoch milliseconds of our clock. */
+  readonly receivedAt: number;
+  readonly payload: string;
+}
+
+export interface StoredBatch extends BatchRow {
+  /** Grows with every batch; where a reader goes on. */
+  readonly id: number;
+}
+
+export type AppendResult =
+  | { readonly kind: 'stored' }
+  /** The same batch is there already. */
+  | { readonly kind: 'duplicate' }
+  /** Another content under this number, or a number that is not the next; `expected` is. */
+  | { readonly kind: 'conflict'; readonly expected: number };
+
+/** Durable memory of what trainers reported. A promise that resolves means: it survives any crash (I7). */
+export interface TelemetryStore {
+  putAttempt(row: AttemptRow): Promise<void>;
+  pinPod(uid: string, attempt: number, podID: string): Promise<void>;
+  closeAttempt(uid: string, attempt: number): Promise<void>;
+  append(row: BatchRow): Promise<AppendResult>;
+  attempts(): Promise<readonly AttemptRow[]>;
+  /** Batches in the order of their acceptance, after `afterID`, at most `limit`; of one job when `uid` is given. */
+  batches(afterID: number, limit: number, uid?: string): Promise<readonly StoredBatch[]>;
+  forgetJob(uid: string): Promise<void>;
+  close(): Promise<void>;
+}
