@@ -11,33 +11,60 @@ export interface SettingLine {
 }
 
 const lines = {
-  kubeconfig: text('KUBECONFIG', '', 'Kubeconfig file; the pod\'s own service account when empty.'),
-  namespace: text('OPERATOR_NAMESPACE', 'default', 'Namespace of the operator\'s own ConfigMap and Secret.'),
-  runpodUrl: text('RUNPOD_API_URL', 'https://api.runpod.io', 'Address of Runpod\'s API.'),
-  runpodKeyFile: text('RUNPOD_API_KEY_FILE', undefined, 'File that holds the Runpod API key; read again when it changes.'),
+  kubeconfig: text('KUBECONFIG', '', "Kubeconfig file; the pod's own service account when empty."),
+  namespace: text('OPERATOR_NAMESPACE', 'default', "Namespace of the operator's own ConfigMap and Secret."),
+  runpodUrl: text('RUNPOD_API_URL', 'https://api.runpod.io', "Address of Runpod's API."),
+  runpodKeyFile: text(
+    'RUNPOD_API_KEY_FILE',
+    undefined,
+    'File that holds the Runpod API key; read again when it changes.',
+  ),
   trainerImage: text('TRAINER_IMAGE', undefined, 'Image whose entry point is the agent, for jobs that name none.'),
-  telemetryUrl: text('TELEMETRY_URL', undefined, 'Address under which pods reach this operator; https, unless Runpod is simulated on this machine.'),
+  telemetryUrl: text(
+    'TELEMETRY_URL',
+    undefined,
+    'Address under which pods reach this operator; https, unless Runpod is simulated on this machine.',
+  ),
   telemetryListen: text('TELEMETRY_LISTEN', '0.0.0.0:8080', 'Where the telemetry server listens, host:port.'),
   metricsListen: text('METRICS_LISTEN', '0.0.0.0:9090', 'Where /metrics listens, host:port.'),
   storePath: text('STORE_PATH', '/var/lib/trainingjob/telemetry.sqlite', 'SQLite file of the telemetry store.'),
   logLevel: text('LOG_LEVEL', 'info', 'trace, debug, info, warn or error.'),
   workers: count('WORKERS', '8', 'Jobs reconciled at the same time.'),
-  inventoryUnsettled: seconds('INVENTORY_UNSETTLED_SECONDS', '10', 'Between lists of pods while any job waits for one.'),
+  inventoryUnsettled: seconds(
+    'INVENTORY_UNSETTLED_SECONDS',
+    '10',
+    'Between lists of pods while any job waits for one.',
+  ),
   inventoryCalm: seconds('INVENTORY_CALM_SECONDS', '60', 'Between lists of pods otherwise.'),
   goneGap: seconds('GONE_GAP_SECONDS', '20', 'Least time between the two lists that prove a pod gone.'),
-  createGrace: seconds('CREATE_GRACE_SECONDS', '90', 'How long a pod is looked for after a create without a usable answer.'),
+  createGrace: seconds(
+    'CREATE_GRACE_SECONDS',
+    '90',
+    'How long a pod is looked for after a create without a usable answer.',
+  ),
   createTimeout: seconds('RUNPOD_TIMEOUT_SECONDS', '30', 'Most time for one call to Runpod.'),
   stopGrace: seconds('STOP_GRACE_SECONDS', '120', 'What a trainer gets to store a checkpoint when it is stopped.'),
-  hold: seconds('HOLD_SECONDS', '120', 'How long the agent waits for its pod\'s end before it ends the pod itself.'),
+  hold: seconds('HOLD_SECONDS', '120', "How long the agent waits for its pod's end before it ends the pod itself."),
   heartbeat: seconds('HEARTBEAT_SECONDS', '10', 'Between signs of life of an agent.'),
-  refusalBackoff: seconds('REFUSAL_BACKOFF_SECONDS', '15', 'First wait after Runpod refused a candidate; doubles with each refusal.'),
+  refusalBackoff: seconds(
+    'REFUSAL_BACKOFF_SECONDS',
+    '15',
+    'First wait after Runpod refused a candidate; doubles with each refusal.',
+  ),
   refusalBackoffMax: seconds('REFUSAL_BACKOFF_MAX_SECONDS', '300', 'Longest such wait.'),
-  exclude: seconds('EXCLUDE_SECONDS', '3600', 'How long a candidate that was charged or placed otherwise than asked is left out.'),
+  exclude: seconds(
+    'EXCLUDE_SECONDS',
+    '3600',
+    'How long a candidate that was charged or placed otherwise than asked is left out.',
+  ),
   recheck: seconds('RECHECK_SECONDS', '15', 'Between looks at what a stalled job waits for.'),
   progressWrite: seconds('PROGRESS_WRITE_SECONDS', '15', 'Least time between status writes that only report progress.'),
-  sweep: seconds('SWEEP_SECONDS', '60', 'Between sweeps for pods that belong to no live attempt.'),
-  sweepGap: seconds('SWEEP_GAP_SECONDS', '30', 'Least time between the two sightings that make a pod an orphan.'),
-  catalog: seconds('CATALOG_SECONDS', '600', 'How long Runpod\'s price list is kept.'),
+  sweepGap: seconds(
+    'SWEEP_GAP_SECONDS',
+    '30',
+    'Least time between the two sightings after which a pod that belongs to no live attempt is ended.',
+  ),
+  catalog: seconds('CATALOG_SECONDS', '600', "How long Runpod's price list is kept."),
 } as const satisfies Record<string, SettingLine>;
 
 type Lines = typeof lines;
@@ -58,12 +85,24 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     }
     if (line.kind === 'text') return [name, given];
     const number = Number(given);
-    if (given.trim() === '' || !Number.isFinite(number) || number < 0 || (line.kind === 'count' && !(Number.isInteger(number) && number > 0))) {
-      problems.push(`${line.env} is "${given}"; write ${line.kind === 'count' ? 'a whole number above 0' : 'a number of seconds, such as 30'}`);
+    if (
+      given.trim() === '' ||
+      !Number.isFinite(number) ||
+      number < 0 ||
+      (line.kind === 'count' && !(Number.isInteger(number) && number > 0))
+    ) {
+      problems.push(
+        `${line.env} is "${given}"; write ${line.kind === 'count' ? 'a whole number above 0' : 'a number of seconds, such as 30'}`,
+      );
     }
     return [name, number];
   });
   const settings = Object.freeze(Object.fromEntries(values)) as Settings;
+  for (const { env } of [lines.telemetryListen, lines.metricsListen]) {
+    const given = environment[env];
+    if (given !== undefined && !listenAddress(given))
+      problems.push(`${env} is "${given}"; write host:port, such as 0.0.0.0:8080`);
+  }
   problems.push(...addressProblems(settings));
   if (problems.length > 0) throw new Error(`The operator cannot start:\n- ${problems.join('\n- ')}`);
   return settings;
@@ -72,7 +111,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
 /** Pods of the real Runpod must reach the operator, and nobody on the way may read their tokens. */
 function addressProblems(settings: Settings): readonly string[] {
   if (settings.telemetryUrl === '' || !URL.canParse(settings.runpodUrl)) {
-    return settings.telemetryUrl === '' ? [] : [`RUNPOD_API_URL is "${settings.runpodUrl}"; write an address such as https://api.runpod.io`];
+    return settings.telemetryUrl === ''
+      ? []
+      : [`RUNPOD_API_URL is "${settings.runpodUrl}"; write an address such as https://api.runpod.io`];
   }
   if (!URL.canParse(settings.telemetryUrl)) {
     return [`TELEMETRY_URL is "${settings.telemetryUrl}"; write an address such as https://telemetry.example.com`];
@@ -83,6 +124,14 @@ function addressProblems(settings: Settings): readonly string[] {
   return [
     `TELEMETRY_URL is "${settings.telemetryUrl}", which pods at ${settings.runpodUrl} cannot reach safely; write a public https address`,
   ];
+}
+
+/** `host:port` as its two parts; an IPv6 address stands in brackets. */
+export function listenAddress(value: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(\[[0-9a-f:.]+\]|[^:\s]+):(\d{1,5})$/i.exec(value);
+  const port = Number(match?.[2]);
+  if (!match?.[1] || port > 65_535) return undefined;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
 }
 
 function isLocal(hostname: string): boolean {

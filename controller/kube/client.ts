@@ -50,10 +50,16 @@ interface Call {
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Most time between two pieces of the answer's body; 0 for none. */
+  readonly bodyTimeoutMs?: number;
 }
 
+/** Credentials that rotate are asked for again after this time, and at once when the API server refuses them. */
+const headersKeptMs = 10_000;
+
 /**
- * The eight calls to the API server that the operator makes, over one pool of kept-alive connections.
+ * The calls to the API server that the operator makes, over one pool of kept-alive connections.
  * Every failure is a KubeError.
  */
 export class KubeClient {
@@ -61,10 +67,13 @@ export class KubeClient {
   readonly #agent: Agent;
   readonly #observe: KubeObserver | undefined;
   readonly #timeoutMs: number;
+  readonly #clock: Clock;
+  #headers: { readonly askedAtMs: number; readonly value: Promise<Readonly<Record<string, string>>> } | undefined;
 
   constructor(options: KubeClientOptions) {
     const { connection } = options;
     this.#connection = connection;
+    this.#clock = options.clock;
     this.#observe = options.observe;
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#agent = new Agent({
@@ -77,6 +86,7 @@ export class KubeClient {
         ...(connection.clientCert !== undefined && { cert: connection.clientCert }),
         ...(connection.clientKey !== undefined && { key: connection.clientKey }),
         ...(connection.skipTlsVerify && { rejectUnauthorized: false }),
+        ...(connection.tlsServerName !== undefined && { servername: connection.tlsServerName }),
       },
     });
   }
@@ -88,13 +98,22 @@ export class KubeClient {
   /** One page of all namespaces, or of one. A page token that expired fails with kind `gone`. */
   async list<T>(
     type: ResourceType,
-    options: { readonly namespace?: string; readonly limit?: number; readonly continueToken?: string | undefined } = {},
+    options: {
+      readonly namespace?: string;
+      readonly limit?: number;
+      readonly continueToken?: string | undefined;
+      readonly signal?: AbortSignal;
+    } = {},
   ): Promise<ListPage<T>> {
     const page = await this.#json<{ items?: T[]; metadata?: { resourceVersion?: string; continue?: string } }>({
       verb: 'list',
       method: 'GET',
       path: path(type, options.namespace),
-      query: { limit: options.limit === undefined ? undefined : String(options.limit), continue: options.continueToken },
+      query: {
+        limit: options.limit === undefined ? undefined : String(options.limit),
+        continue: options.continueToken,
+      },
+      signal: options.signal,
     });
     const { items, metadata } = page;
     if (!Array.isArray(items) || metadata?.resourceVersion === undefined) {
@@ -126,11 +145,16 @@ export class KubeClient {
   /** Replaces the list of finalizers if the object is still the version that was read; a merge patch alone would race. */
   patchFinalizers<T>(type: ResourceType, object: KubeObject, finalizers: readonly string[]): Promise<T> {
     const { name, namespace, uid, resourceVersion } = object.metadata;
+    return this.mergePatch<T>(type, namespace, name, { metadata: { uid, resourceVersion, finalizers } });
+  }
+
+  /** A merge patch without a precondition unless `patch` carries one. */
+  mergePatch<T>(type: ResourceType, namespace: string | undefined, name: string, patch: unknown): Promise<T> {
     return this.#json<T>({
       verb: 'patch',
       method: 'PATCH',
       path: path(type, namespace, name),
-      body: { metadata: { uid, resourceVersion, finalizers } },
+      body: patch,
       contentType: 'application/merge-patch+json',
     });
   }
@@ -147,26 +171,30 @@ export class KubeClient {
     type: ResourceType,
     options: { readonly resourceVersion: string; readonly timeoutSeconds: number; readonly signal: AbortSignal },
   ): AsyncGenerator<WatchEvent> {
-    const response = await this.#send(
-      {
-        verb: 'watch',
-        method: 'GET',
-        path: path(type),
-        query: {
-          watch: 'true',
-          allowWatchBookmarks: 'true',
-          resourceVersion: options.resourceVersion,
-          timeoutSeconds: String(options.timeoutSeconds),
-        },
+    const call: Call = {
+      verb: 'watch',
+      method: 'GET',
+      path: path(type),
+      query: {
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        resourceVersion: options.resourceVersion,
+        timeoutSeconds: String(options.timeoutSeconds),
       },
-      { signal: options.signal, bodyTimeoutMs: 0 },
-    );
-    response.body.setEncoding('utf8');
+      signal: options.signal,
+      bodyTimeoutMs: 0,
+    };
+    const { body } = await this.#send(call);
+    body.setEncoding('utf8');
     let rest = '';
-    for await (const chunk of response.body as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line.trim() !== '') yield watchEvent(line);
+    try {
+      for await (const chunk of body as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.trim() !== '') yield watchEvent(line);
+      }
+    } catch (error) {
+      throw error instanceof KubeError ? error : cut(call, error);
     }
     if (rest.trim() !== '') yield watchEvent(rest);
   }
@@ -176,9 +204,9 @@ export class KubeClient {
   }
 
   async #json<T>(call: Call): Promise<T> {
-    const response = await this.#send(call, { bodyTimeoutMs: this.#timeoutMs });
+    const response = await this.#send(call);
     const text = await response.body.text().catch((error: unknown) => {
-      throw new KubeError('transient', `the answer to ${call.verb} ${call.path} was cut: ${words(error)}`);
+      throw cut(call, error);
     });
     try {
       return JSON.parse(text) as T;
@@ -187,35 +215,58 @@ export class KubeClient {
     }
   }
 
-  async #send(
-    call: Call,
-    options: { readonly signal?: AbortSignal; readonly bodyTimeoutMs: number },
-  ): Promise<Dispatcher.ResponseData> {
-    const url = new URL(call.path, this.#connection.server);
-    for (const [name, value] of Object.entries(call.query ?? {})) if (value !== undefined) url.searchParams.set(name, value);
-    let response: Dispatcher.ResponseData;
+  /** The answer, if it is a good one. A 401 did nothing at the server, so it is tried once more with fresh credentials. */
+  async #send(call: Call): Promise<Dispatcher.ResponseData> {
+    const first = await this.#request(call);
+    const refused = first.statusCode === 401;
+    if (refused) {
+      await first.body.dump();
+      this.#headers = undefined;
+    }
+    const response = refused ? await this.#request(call) : first;
+    if (response.statusCode < 300) return response;
+    const retryAfter = response.headers['retry-after'];
+    throw kubeError(response.statusCode, await response.body.text().catch(() => ''), retryAfter?.toString());
+  }
+
+  async #request(call: Call): Promise<Dispatcher.ResponseData> {
+    const url = new URL(this.#connection.server.replace(/\/+$/, '') + call.path);
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
     try {
-      response = await request(url, {
+      const response = await request(url, {
         method: call.method,
         dispatcher: this.#agent,
         headersTimeout: this.#timeoutMs,
-        bodyTimeout: options.bodyTimeoutMs,
-        ...(options.signal && { signal: options.signal }),
+        bodyTimeout: call.bodyTimeoutMs ?? this.#timeoutMs,
+        ...(call.signal && { signal: call.signal }),
         headers: {
           accept: 'application/json',
-          ...(await this.#connection.headers()),
+          ...(await this.#credentials()),
           ...(call.body !== undefined && { 'content-type': call.contentType ?? 'application/json' }),
         },
         ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
       });
+      this.#observe?.request(call.verb, String(response.statusCode));
+      return response;
     } catch (error) {
       this.#observe?.request(call.verb, 'error');
       throw new KubeError('transient', `${call.verb} ${call.path} got no answer: ${words(error)}`);
     }
-    this.#observe?.request(call.verb, String(response.statusCode));
-    if (response.statusCode < 300) return response;
-    const retryAfter = response.headers['retry-after'];
-    throw kubeError(response.statusCode, await response.body.text().catch(() => ''), retryAfter?.toString());
+  }
+
+  #credentials(): Promise<Readonly<Record<string, string>>> {
+    const nowMs = this.#clock.monotonic();
+    if (!this.#headers || nowMs - this.#headers.askedAtMs >= headersKeptMs) {
+      const value = this.#connection.headers();
+      this.#headers = { askedAtMs: nowMs, value };
+      // A failure is told to whoever waits for it, and not kept for the next.
+      value.catch(() => {
+        if (this.#headers?.value === value) this.#headers = undefined;
+      });
+    }
+    return this.#headers.value;
   }
 }
 
@@ -240,6 +291,10 @@ function watchEvent(line: string): WatchEvent {
     // Said below: a line we cannot read may have been an event that we now miss.
   }
   throw new KubeError('malformed', 'the watch sent a line that is no event');
+}
+
+function cut(call: Call, error: unknown): KubeError {
+  return new KubeError('transient', `the answer to ${call.verb} ${call.path} was cut: ${words(error)}`);
 }
 
 function words(error: unknown): string {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 
 /** How to reach the API server and who we are there. */
@@ -9,7 +10,9 @@ export interface KubeConnection {
   readonly clientCert: string | undefined;
   readonly clientKey: string | undefined;
   readonly skipTlsVerify: boolean;
-  /** Headers that authenticate a request; asked for each time, because projected tokens rotate. */
+  /** Name to expect in the server's certificate, where it is not the address's. */
+  readonly tlsServerName: string | undefined;
+  /** Headers that authenticate a request; to be asked for again from time to time, because projected tokens rotate. */
   headers(): Promise<Readonly<Record<string, string>>>;
 }
 
@@ -20,7 +23,9 @@ export function kubeConnection(file: string): KubeConnection {
   else config.loadFromFile(file);
   const cluster = config.getCurrentCluster();
   if (!cluster) {
-    throw new Error(`${file === '' ? 'the service account' : file} names no cluster; set current-context to one that has a server`);
+    throw new Error(
+      `${file === '' ? 'the service account' : file} names no cluster; set current-context to one that has a server`,
+    );
   }
   const user = config.getCurrentUser();
   return {
@@ -28,11 +33,18 @@ export function kubeConnection(file: string): KubeConnection {
     ca: pem(cluster.caData, cluster.caFile),
     clientCert: pem(user?.certData, user?.certFile),
     clientKey: pem(user?.keyData, user?.keyFile),
-    skipTlsVerify: cluster.skipTLSVerify === true,
+    skipTlsVerify: cluster.skipTLSVerify,
+    tlsServerName: cluster.tlsServerName,
     headers: async () => {
+      const tokenFile: unknown = user?.authProvider?.config?.tokenFile;
+      // Read here, because the library keeps a token for a minute even when the API server has refused it.
+      if (typeof tokenFile === 'string')
+        return { authorization: `Bearer ${(await readFile(tokenFile, 'utf8')).trim()}` };
       const options: { headers?: Record<string, string> } = { headers: {} };
       await config.applyToHTTPSOptions(options);
-      return Object.fromEntries(Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]));
+      return Object.fromEntries(
+        Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+      );
     },
   };
 }

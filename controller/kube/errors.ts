@@ -13,14 +13,22 @@ export type KubeErrorKind =
 /** What the API server, or the way to it, said instead of an answer. */
 export class KubeError extends Error {
   readonly kind: KubeErrorKind;
+  /** HTTP status; undefined when there was no answer. */
   readonly status: number | undefined;
+  /** The API server's one word, such as AlreadyExists or Expired; empty when it gave none. */
+  readonly reason: string;
   readonly retryAfterMs: number | undefined;
 
-  constructor(kind: KubeErrorKind, message: string, details: { status?: number; retryAfterMs?: number } = {}) {
+  constructor(
+    kind: KubeErrorKind,
+    message: string,
+    details: { status?: number; reason?: string; retryAfterMs?: number } = {},
+  ) {
     super(message);
     this.name = 'KubeError';
     this.kind = kind;
     this.status = details.status;
+    this.reason = details.reason ?? '';
     this.retryAfterMs = details.retryAfterMs;
   }
 }
@@ -31,6 +39,7 @@ export function kubeError(status: number, body: string, retryAfter: string | und
   const seconds = Number(retryAfter);
   return new KubeError(kindOf(status, reason), message === '' ? `the API server answered ${status}` : message, {
     status,
+    reason,
     ...(retryAfter !== undefined && Number.isFinite(seconds) && { retryAfterMs: seconds * 1000 }),
   });
 }

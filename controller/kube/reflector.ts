@@ -102,6 +102,7 @@ export class Reflector<T extends KubeObject> {
     const seen = new Map<string, T>();
     let continueToken: string | undefined;
     let resourceVersion = '';
+    const changesBefore = this.store.changes;
     do {
       const page = await client.list<T>(type, { limit: pageSize, continueToken });
       for (const item of page.items) {
@@ -112,11 +113,9 @@ export class Reflector<T extends KubeObject> {
     } while (continueToken !== undefined);
     this.#contact();
     for (const [key, object] of seen) {
-      const old = this.store.get(key)?.metadata;
-      const same = old?.uid === object.metadata.uid && old.resourceVersion === object.metadata.resourceVersion;
-      this.store.force(object);
-      if (!same && !first) onMiss();
-      if (!same || first) this.#tell(key, 'list');
+      const changed = this.store.settle(object, changesBefore);
+      if (changed && !first) onMiss();
+      if (changed || first) this.#tell(key, 'list');
     }
     for (const object of this.store.list()) {
       const key = storeKey(object);
@@ -148,7 +147,11 @@ export class Reflector<T extends KubeObject> {
     progress();
     const jittered = Math.round(watchSeconds * (0.75 + Math.random() / 2));
     try {
-      for await (const event of client.watch(type, { resourceVersion, timeoutSeconds: jittered, signal: stream.signal })) {
+      for await (const event of client.watch(type, {
+        resourceVersion,
+        timeoutSeconds: jittered,
+        signal: stream.signal,
+      })) {
         progress();
         this.#contact();
         const end = this.#take(event, advance);
@@ -168,14 +171,18 @@ export class Reflector<T extends KubeObject> {
 
   #take(event: WatchEvent, advance: (version: string) => void): StreamEnd | undefined {
     if (event.type === 'ERROR') {
-      this.#options.log.warn({ resource: this.#options.type.plural, event: event.object }, 'watch sent an error; listing anew');
+      this.#options.log.warn(
+        { resource: this.#options.type.plural, event: event.object },
+        'watch sent an error; listing anew',
+      );
       return 'relist';
     }
     const object = lean(event.object as T);
     const version = object.metadata?.resourceVersion;
-    if (typeof version !== 'string') throw new KubeError('malformed', 'the watch sent an object without resourceVersion');
+    if (typeof version !== 'string')
+      throw new KubeError('malformed', 'the watch sent an object without resourceVersion');
     if (event.type !== 'BOOKMARK') {
-      const changed = event.type === 'DELETED' ? this.store.remove(object) : this.store.set(object) !== 'none';
+      const changed = event.type === 'DELETED' ? this.store.remove(object) : this.store.set(object);
       if (changed) this.#tell(storeKey(object), 'event');
     }
     advance(version);

@@ -3,6 +3,8 @@ import type { Clock } from '../clock.ts';
 /** Higher is served first. Ends of pods before users' changes, users' changes before what a list repeats. */
 export const priorities = { list: 0, change: 1, urgent: 2 } as const;
 
+export type Priority = (typeof priorities)[keyof typeof priorities];
+
 export interface QueueObserver {
   add(): void;
   depth(items: number): void;
@@ -17,7 +19,7 @@ interface Waiting {
 }
 
 interface Ready {
-  readonly priority: number;
+  readonly priority: Priority;
   readonly addedMs: number;
 }
 
@@ -29,9 +31,11 @@ export class WorkQueue {
   readonly #clock: Clock;
   readonly #observe: QueueObserver | undefined;
   readonly #ready = new Map<string, Ready>();
+  /** Keys by priority, in the order of their coming. */
+  readonly #lanes = new Map<number, Set<string>>(Object.values(priorities).map((priority) => [priority, new Set()]));
   readonly #waiting = new Map<string, Waiting>();
   readonly #working = new Map<string, number>();
-  readonly #again = new Map<string, number>();
+  readonly #again = new Map<string, Priority>();
   readonly #takers: ((key: string | undefined) => void)[] = [];
   #closed = false;
 
@@ -40,23 +44,25 @@ export class WorkQueue {
     this.#observe = observe;
   }
 
-  add(key: string, priority: number = priorities.change): void {
+  add(key: string, priority: Priority = priorities.change): void {
     if (this.#closed) return;
     this.#cancelWait(key);
     if (this.#working.has(key)) {
-      this.#again.set(key, Math.max(priority, this.#again.get(key) ?? priority));
+      const before = this.#again.get(key);
+      this.#again.set(key, before !== undefined && before > priority ? before : priority);
       return;
     }
     const old = this.#ready.get(key);
     if (old && old.priority >= priority) return;
-    this.#ready.delete(key); // a raised key goes to the back of its new priority
+    if (old) this.#lanes.get(old.priority)?.delete(key); // a raised key goes to the back of its new priority
+    this.#lanes.get(priority)?.add(key);
     this.#ready.set(key, { priority, addedMs: old?.addedMs ?? this.#clock.monotonic() });
     if (!old) this.#observe?.add();
     this.#serve();
   }
 
   /** Adds after `ms`; of several such adds the soonest counts. */
-  addAfter(key: string, ms: number, priority: number = priorities.change): void {
+  addAfter(key: string, ms: number, priority: Priority = priorities.change): void {
     if (this.#closed) return;
     if (ms <= 0) return this.add(key, priority);
     const dueMs = this.#clock.monotonic() + ms;
@@ -95,6 +101,7 @@ export class WorkQueue {
     for (const { cancel } of this.#waiting.values()) cancel();
     this.#waiting.clear();
     this.#ready.clear();
+    for (const lane of this.#lanes.values()) lane.clear();
     for (const taker of this.#takers.splice(0)) taker(undefined);
   }
 
@@ -112,17 +119,19 @@ export class WorkQueue {
   }
 
   #pop(): string | undefined {
-    let best: { readonly key: string; readonly ready: Ready } | undefined;
-    for (const [key, ready] of this.#ready) {
-      if (!best || ready.priority > best.ready.priority) best = { key, ready };
-      if (ready.priority >= priorities.urgent) break;
+    for (const lane of [priorities.urgent, priorities.change, priorities.list]) {
+      const keys = this.#lanes.get(lane);
+      const [key] = keys ?? [];
+      const ready = key === undefined ? undefined : this.#ready.get(key);
+      if (key === undefined || !ready) continue;
+      const nowMs = this.#clock.monotonic();
+      keys?.delete(key);
+      this.#ready.delete(key);
+      this.#working.set(key, nowMs);
+      this.#observe?.latencySeconds((nowMs - ready.addedMs) / 1000);
+      return key;
     }
-    if (!best) return undefined;
-    const nowMs = this.#clock.monotonic();
-    this.#ready.delete(best.key);
-    this.#working.set(best.key, nowMs);
-    this.#observe?.latencySeconds((nowMs - best.ready.addedMs) / 1000);
-    return best.key;
+    return undefined;
   }
 
   #cancelWait(key: string): void {

@@ -71,7 +71,10 @@ export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string
     ...(attempt.instance !== undefined && { instance: attempt.instance }),
     ...(attempt.dataCenter !== undefined && { dataCenter: attempt.dataCenter }),
     ...(attempt.pricePerHour !== undefined && { pricePerHour: attempt.pricePerHour }),
-    ...(attempt.billedFrom !== undefined && { startTime: attempt.billedFrom, endTime: attempt.billedTo ?? iso(snapshot.nowMs) }),
+    ...(attempt.billedFrom !== undefined && {
+      startTime: attempt.billedFrom,
+      endTime: attempt.billedTo ?? iso(snapshot.nowMs),
+    }),
     cost: usd(attemptCostUsd(attempt, snapshot.nowMs)),
     ...(mine && telemetry.step !== undefined && { lastStep: telemetry.step }),
     ...(final && { exitCode: final.exitCode }),
@@ -80,7 +83,10 @@ export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string
 }
 
 /** Milliseconds to wait before a candidate that was refused `count` times in a row is asked again. */
-export function refusalWaitMs(snapshot: Snapshot, refusal: { class: RefusalClass; count: number; retryAfterMs?: number }): number {
+export function refusalWaitMs(
+  snapshot: Snapshot,
+  refusal: { class: RefusalClass; count: number; retryAfterMs?: number },
+): number {
   const { refusalBackoffMs, refusalBackoffMaxMs, excludeMs } = snapshot.policy;
   if (refusal.class === 'PriceAboveCap' || refusal.class === 'WrongPlace') return excludeMs;
   const backoff = Math.min(refusalBackoffMaxMs, refusalBackoffMs * 2 ** Math.min(refusal.count - 1, 20));

@@ -41,7 +41,8 @@ function ready(phase: Phase, say: Say, message: string): ConditionState {
 
 function reconciling(phase: Phase, say: Say): ConditionState {
   const steady = phase === 'Running' || phase === 'Succeeded' || phase === 'Failed';
-  if (steady || say.stalled) return state('Reconciling', false, steady ? 'Steady' : say.reason, steady ? '' : say.message);
+  if (steady || say.stalled)
+    return state('Reconciling', false, steady ? 'Steady' : say.reason, steady ? '' : say.message);
   return state('Reconciling', true, say.reason, say.message);
 }
 
@@ -53,15 +54,22 @@ function stalled(phase: Phase, say: Say, outcome: TrainingJobStatus['outcome']):
 function podProvisioned(status: TrainingJobStatus, say: Say): ConditionState {
   const { attempt } = status;
   if (attempt?.state === 'Observed') {
-    return state('PodProvisioned', true, 'PodRented', `Pod ${attempt.podID ?? ''} on ${attempt.instance ?? 'unknown hardware'}.`);
+    return state(
+      'PodProvisioned',
+      true,
+      'PodRented',
+      `Pod ${attempt.podID ?? ''} on ${attempt.instance ?? 'unknown hardware'}.`,
+    );
   }
-  if (attempt?.state === 'Gone') return state('PodProvisioned', false, 'PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`);
+  if (attempt?.state === 'Gone')
+    return state('PodProvisioned', false, 'PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`);
   return state('PodProvisioned', false, say.reason, say.message);
 }
 
 function trainerConnected(status: TrainingJobStatus, phase: Phase): ConditionState {
   if (phase === 'Running') return state('TrainerConnected', true, 'HeartbeatFresh', '');
-  if (status.failure?.reason === 'HeartbeatLost') return state('TrainerConnected', false, 'HeartbeatLost', status.failure.message);
+  if (status.failure?.reason === 'HeartbeatLost')
+    return state('TrainerConnected', false, 'HeartbeatLost', status.failure.message);
   if (status.outcome) return state('TrainerConnected', false, 'RunOver', '');
   return state('TrainerConnected', false, 'NotConnected', 'No trainer has connected yet.');
 }
@@ -69,7 +77,12 @@ function trainerConnected(status: TrainingJobStatus, phase: Phase): ConditionSta
 function checkpointReady(status: TrainingJobStatus, job: TrainingJob): ConditionState {
   const { checkpoint } = status;
   if (checkpoint?.verified) {
-    return state('CheckpointReady', true, 'ManifestVerified', 'The newest checkpoint was read back and compared; see status.checkpoint.');
+    return state(
+      'CheckpointReady',
+      true,
+      'ManifestVerified',
+      'The newest checkpoint was read back and compared; see status.checkpoint.',
+    );
   }
   if (!job.spec.checkpoints) return state('CheckpointReady', false, 'NotRequested', 'spec.checkpoints is not set.');
   return state('CheckpointReady', false, 'AwaitingFirstCheckpoint', 'No checkpoint was stored and verified yet.');
@@ -85,5 +98,10 @@ function withinBudget(status: TrainingJobStatus): ConditionState {
 function cleanupDone(finished: boolean, status: TrainingJobStatus): ConditionState {
   return finished
     ? state('CleanupDone', true, 'PodsGone', 'No pod of this job is left.')
-    : state('CleanupDone', false, 'EndingPod', `Pod ${status.attempt?.podID ?? status.attempt?.podName ?? ''} is not yet proved gone.`);
+    : state(
+        'CleanupDone',
+        false,
+        'EndingPod',
+        `Pod ${status.attempt?.podID ?? status.attempt?.podName ?? ''} is not yet proved gone.`,
+      );
 }

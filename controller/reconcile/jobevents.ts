@@ -8,7 +8,12 @@ export interface JobEvent {
 
 /** Kubernetes Events for the step from one written status to the next: what `kubectl describe` shows as history. */
 export function jobEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
-  return [...attemptEvents(before, after), ...bestEvents(before, after), ...stalledEvents(before, after), ...endEvents(before, after)];
+  return [
+    ...attemptEvents(before, after),
+    ...bestEvents(before, after),
+    ...stalledEvents(before, after),
+    ...endEvents(before, after),
+  ];
 }
 
 function normal(reason: string, message: string): JobEvent {
@@ -28,18 +33,30 @@ function attemptEvents(before: TrainingJobStatus, after: TrainingJobStatus): rea
     if (attempt.state === 'Observed') {
       const how = old?.state === 'Unknown' ? 'Adopted' : 'Rented';
       events.push(
-        normal(`Pod${how}`, `${how} pod ${attempt.podID} (${attempt.instance}) in ${attempt.dataCenter ?? 'an unknown data center'} at ${attempt.pricePerHour} USD per hour.`),
+        normal(
+          `Pod${how}`,
+          `${how} pod ${attempt.podID} (${attempt.instance}) in ${attempt.dataCenter ?? 'an unknown data center'} at ${attempt.pricePerHour} USD per hour.`,
+        ),
       );
     }
     if (attempt.state === 'Refused') {
       const refusal = after.placement?.refusals?.find((entry) => entry.candidate === attempt.candidate);
-      events.push(warning(refusal?.class ?? 'Refused', `Runpod refused candidate ${attempt.candidate}: ${refusal?.message ?? ''}`));
+      events.push(
+        warning(
+          refusal?.class ?? 'Refused',
+          `Runpod refused candidate ${attempt.candidate}: ${refusal?.message ?? ''}`,
+        ),
+      );
     }
     if (attempt.state === 'Unknown') {
-      events.push(warning('CreateOutcomeUnknown', `The create of pod ${attempt.podName} got no usable answer; looking for it.`));
+      events.push(
+        warning('CreateOutcomeUnknown', `The create of pod ${attempt.podName} got no usable answer; looking for it.`),
+      );
     }
-    if (attempt.state === 'Abandoned') events.push(warning('CreateAbandoned', `Pod ${attempt.podName} never appeared.`));
-    if (attempt.state === 'Gone') events.push(normal('PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`));
+    if (attempt.state === 'Abandoned')
+      events.push(warning('CreateAbandoned', `Pod ${attempt.podName} never appeared.`));
+    if (attempt.state === 'Gone')
+      events.push(normal('PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`));
   }
   if (attempt.connectedTime !== undefined && old?.connectedTime === undefined) {
     events.push(normal('TrainerConnected', `The trainer in pod ${attempt.podID} connected.`));
@@ -70,7 +87,12 @@ function endEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonl
   const make = outcome.result === 'Succeeded' ? normal : warning;
   if (!before.outcome) events.push(make(outcome.reason, outcome.message ?? ''));
   if (after.completionTime !== undefined && before.completionTime === undefined) {
-    events.push(make(outcome.result === 'Succeeded' ? 'Completed' : 'JobFailed', `The job is over and cost ${after.cost?.accrued ?? '0'} USD.`));
+    events.push(
+      make(
+        outcome.result === 'Succeeded' ? 'Completed' : 'JobFailed',
+        `The job is over and cost ${after.cost?.accrued ?? '0'} USD.`,
+      ),
+    );
   }
   return events;
 }

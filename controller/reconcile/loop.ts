@@ -24,8 +24,8 @@ export interface LoopContext extends ActContext {
   /** Takes a job that we wrote into the cache, so that the next pass cannot see an older one. */
   remember(job: TrainingJob): void;
   emit(job: TrainingJob, event: JobEvent): void;
-  /** Everything that follows a pass besides status: commands to the trainer, need for lists, series. Level-triggered. */
-  passed(snapshot: Snapshot, plan: Plan, status: TrainingJobStatus): void;
+  /** Everything that follows a pass besides status: commands to the trainer, need for lists. Level-triggered. */
+  passed(snapshot: Snapshot, plan: Plan, status: TrainingJobStatus): Promise<void>;
   readonly log: Logger;
 }
 
@@ -51,7 +51,7 @@ export async function reconcile(context: LoopContext, key: string): Promise<Pass
 
   const status = nextStatus(withOwn(snapshot, context), plan);
   const delayMs = await write(context, snapshot, plan, status);
-  context.passed(snapshot, plan, status);
+  await context.passed(snapshot, plan, status);
   if (result.kind === 'terminateFailed') return { kind: 'retry', why: result.error.message };
   return requeue(plan, delayMs);
 }
@@ -79,7 +79,8 @@ async function write(
   context.remember(written);
   context.memory.statusWritten(job.metadata.uid, nowMs);
   // Only now is the intent confirmed by the API server; a create before this would be a pod without a record (I3).
-  if (plan.record.attempt?.state === 'Intent') context.memory.intentWritten(job.metadata.uid, plan.record.attempt.number);
+  if (plan.record.attempt?.state === 'Intent')
+    context.memory.intentWritten(job.metadata.uid, plan.record.attempt.number);
   for (const event of jobEvents(snapshot.status, status)) context.emit(job, event);
   return undefined;
 }

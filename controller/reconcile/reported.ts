@@ -67,9 +67,11 @@ function progress(telemetry: JobTelemetry): Pick<TrainingJobStatus, 'progress'> 
     progress: {
       ...(step !== undefined && { step }),
       ...(totalSteps !== undefined && { totalSteps }),
-      ...(step !== undefined && totalSteps !== undefined && totalSteps > 0 && {
-        percentage: Math.min(100, Math.floor((step / totalSteps) * 100)),
-      }),
+      ...(step !== undefined &&
+        totalSteps !== undefined &&
+        totalSteps > 0 && {
+          percentage: Math.min(100, Math.floor((step / totalSteps) * 100)),
+        }),
       ...(epoch !== undefined && { epoch: decimal(epoch) }),
       ...(stage !== undefined && { stage }),
       ...(telemetry.evaluationEverySteps !== undefined && { evaluationEverySteps: telemetry.evaluationEverySteps }),

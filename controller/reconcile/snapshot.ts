@@ -1,5 +1,6 @@
 import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
+import type { Catalog } from '../runpod/catalog.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
 
@@ -33,13 +34,6 @@ export interface JobInventory {
   /** When the newest believed list was started; undefined before the first. */
   readonly listedAtMs: number | undefined;
   readonly view: InventoryView;
-}
-
-export interface Catalog {
-  /** USD per hour for one GPU of each type, by cloud. */
-  readonly gpus: ReadonlyMap<string, { readonly secure: number; readonly community: number }>;
-  /** USD per hour for one vCPU of each flavor. */
-  readonly cpus: ReadonlyMap<string, number>;
 }
 
 /** Durations that decisions are made with, from settings. */

@@ -14,7 +14,13 @@ export function statusChange(before: TrainingJobStatus, after: TrainingJobStatus
 
 function withoutTime(status: TrainingJobStatus): unknown {
   const { cost: _cost, progress, ...rest } = status;
-  const { lastReportTime: _last, sequence: _sequence, estimatedRemainingSeconds: _eta, confidence: _confidence, ...facts } = progress ?? {};
+  const {
+    lastReportTime: _last,
+    sequence: _sequence,
+    estimatedRemainingSeconds: _eta,
+    confidence: _confidence,
+    ...facts
+  } = progress ?? {};
   return plain({ ...rest, progress: facts });
 }
 

@@ -9,7 +9,11 @@ export interface Orphan {
 }
 
 /** Pods of this installation that belong to no live attempt of any job. Pure; foreign names are never in it. */
-export function orphans(pods: readonly CloudPod[], jobs: readonly TrainingJob[], installation: string): readonly Orphan[] {
+export function orphans(
+  pods: readonly CloudPod[],
+  jobs: readonly TrainingJob[],
+  installation: string,
+): readonly Orphan[] {
   const byUid12 = new Map(jobs.map((job) => [uid12(job.metadata.uid), job]));
   return pods.flatMap((pod) => {
     const identity = parsePodName(pod.name);
@@ -19,7 +23,11 @@ export function orphans(pods: readonly CloudPod[], jobs: readonly TrainingJob[],
   });
 }
 
-function orphanReason(pod: CloudPod, attemptNumber: number, job: TrainingJob | undefined): Orphan['reason'] | undefined {
+function orphanReason(
+  pod: CloudPod,
+  attemptNumber: number,
+  job: TrainingJob | undefined,
+): Orphan['reason'] | undefined {
   if (!job) return 'UnknownJob';
   const attempt = job.status?.attempt;
   // A later attempt than the cached status knows: the cache is behind, the pod is not wrong.

@@ -61,7 +61,9 @@ export class RunpodClient {
     try {
       return parseCloudPod(JSON.parse(answer.body));
     } catch (error) {
-      throw new RunpodError('unknownOutcome', `the create's answer cannot be read: ${words(error)}`, { status: answer.status });
+      throw new RunpodError('unknownOutcome', `the create's answer cannot be read: ${words(error)}`, {
+        status: answer.status,
+      });
     }
   }
 
@@ -73,14 +75,23 @@ export class RunpodClient {
 
   /** Ends a pod for good. That Runpod accepts it is not a proof that it is gone. */
   async deleteCloudPod(id: string): Promise<void> {
-    await this.#send({ operation: 'terminate', permit: 'terminate', method: 'DELETE', path: `/v2/pods/${encodeURIComponent(id)}` });
+    await this.#send({
+      operation: 'terminate',
+      permit: 'terminate',
+      method: 'DELETE',
+      path: `/v2/pods/${encodeURIComponent(id)}`,
+    });
   }
 
   async listGpuPrices(): Promise<readonly GpuPrice[]> {
     const list = await this.#json({ operation: 'gpus', permit: 'catalog', method: 'GET', path: '/v2/catalog/gpus' });
     return array(list, 'gpus').map((entry) => {
       const { id, price } = entry as { id?: unknown; price?: { secure?: unknown; community?: unknown } };
-      return { id: String(id), secure: number(price?.secure, 'price.secure'), community: number(price?.community, 'price.community') };
+      return {
+        id: String(id),
+        secure: number(price?.secure, 'price.secure'),
+        community: number(price?.community, 'price.community'),
+      };
     });
   }
 
@@ -130,8 +141,12 @@ export class RunpodClient {
       quota.learn(header('ratelimit'), header('ratelimit-policy'));
       seen(String(response.statusCode));
       const contentType = header('content-type') ?? '';
-      if (response.statusCode >= 200 && response.statusCode < 300) return { status: response.statusCode, contentType, body };
-      const error = runpodError({ status: response.statusCode, contentType, body, retryAfter: header('retry-after') }, repeatable);
+      if (response.statusCode >= 200 && response.statusCode < 300)
+        return { status: response.statusCode, contentType, body };
+      const error = runpodError(
+        { status: response.statusCode, contentType, body, retryAfter: header('retry-after') },
+        repeatable,
+      );
       if (error.status === 429) quota.blocked(error.retryAfterMs ?? 0);
       throw error;
     } catch (error) {
@@ -151,7 +166,8 @@ function array(value: unknown, member: string): readonly unknown[] {
 }
 
 function number(value: unknown, member: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new RunpodError('malformed', `the catalog has no number "${member}"`);
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    throw new RunpodError('malformed', `the catalog has no number "${member}"`);
   return value;
 }
 

@@ -54,7 +54,10 @@ export function parseCloudPod(value: unknown): CloudPod {
     createdAt,
     ...(typeof dataCenterId === 'string' && { dataCenterId }),
     ...(gpu && { gpuType: text(gpu, 'id'), gpuCount: typeof gpu['count'] === 'number' ? gpu['count'] : 1 }),
-    ...(cpu && { cpuFlavor: text(cpu, 'id'), ...(typeof cpu['vcpuCount'] === 'number' && { vcpuCount: cpu['vcpuCount'] }) }),
+    ...(cpu && {
+      cpuFlavor: text(cpu, 'id'),
+      ...(typeof cpu['vcpuCount'] === 'number' && { vcpuCount: cpu['vcpuCount'] }),
+    }),
   };
 }
 

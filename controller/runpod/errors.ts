@@ -44,7 +44,11 @@ export function runpodError(answer: Refusal, repeatable: boolean): RunpodError {
   if (!problem || answer.status >= 500 || answer.status < 400) {
     const message = `Runpod answered ${answer.status}${problem ? `: ${problem}` : ' without a problem description'}`;
     if (!repeatable) return new RunpodError('unknownOutcome', message, details);
-    return new RunpodError(answer.status < 500 ? (byStatus(answer.status) ?? 'transient') : 'transient', message, details);
+    return new RunpodError(
+      answer.status < 500 ? (byStatus(answer.status) ?? 'transient') : 'transient',
+      message,
+      details,
+    );
   }
   const kind = answer.status === 400 ? badRequestKind(problem) : (byStatus(answer.status) ?? 'unclassified');
   return new RunpodError(kind, problem, details);
@@ -75,12 +79,14 @@ function byStatus(status: number): RunpodErrorKind | undefined {
 const badRequests: readonly { readonly kind: RunpodErrorKind; readonly words: RegExp }[] = [
   {
     kind: 'capacity',
-    words: /no (longer any |)(instances?|capacity|machines?|resources?|gpus?|cpus?)\b.*(available|left|found|free)|not? .*available|out of (stock|capacity)|insufficient (capacity|resources|stock)|capacity|unavailable/i,
+    words:
+      /no (longer any |)(instances?|capacity|machines?|resources?|gpus?|cpus?)\b.*(available|left|found|free)|not? .*available|out of (stock|capacity)|insufficient (capacity|resources|stock)|capacity|unavailable/i,
   },
   { kind: 'balance', words: /balance|credit|funds|spend(ing)? limit/i },
   {
     kind: 'invalid',
-    words: /\b(invalid|must|required|requires?|not allowed|cannot|can't|unknown|unsupported|mutually exclusive|exactly one|malformed|does not exist|not found|too (large|small|long))\b/i,
+    words:
+      /\b(invalid|must|required|requires?|not allowed|cannot|can't|unknown|unsupported|mutually exclusive|exactly one|malformed|does not exist|not found|too (large|small|long))\b/i,
   },
 ];
 
@@ -105,7 +111,9 @@ function problemOf(answer: Refusal): string | undefined {
 
 function retryAfterOf(header: string | undefined): { retryAfterMs?: number } {
   const seconds = Number(header);
-  return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
+  return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0
+    ? { retryAfterMs: seconds * 1000 }
+    : {};
 }
 
 /**
@@ -113,13 +121,15 @@ function retryAfterOf(header: string | undefined): { retryAfterMs?: number } {
  * write, which makes a pass, which makes a request, which makes a new id.
  */
 export function stable(message: string): string {
-  return message
-    .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, '(id)')
-    .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?/g, '(time)')
-    .replaceAll(/\b(?=[0-9a-f]*\d)[0-9a-f]{16,}\b/gi, '(id)')
-    .replaceAll(/\b(request[ -]?id|trace[ -]?id|req)[:= ]+[\w-]+/gi, '$1 (id)')
-    // eslint-disable-next-line no-control-regex
-    .replaceAll(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ')
-    .trim()
-    .slice(0, 300);
+  return (
+    message
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, '(id)')
+      .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:?\d\d)?/g, '(time)')
+      .replaceAll(/\b(?=[0-9a-f]*\d)[0-9a-f]{16,}\b/gi, '(id)')
+      .replaceAll(/\b(request[ -]?id|trace[ -]?id|req)[:= ]+[\w-]+/gi, '$1 (id)')
+      // eslint-disable-next-line no-control-regex
+      .replaceAll(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ')
+      .trim()
+      .slice(0, 300)
+  );
 }

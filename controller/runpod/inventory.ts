@@ -50,9 +50,15 @@ export class Inventory {
   #unsettled = true;
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
+  /** Resolves after the first look, whether it succeeded or not. */
+  readonly looked: Promise<void>;
+  #resolveLooked: () => void = () => undefined;
 
   constructor(options: InventoryOptions) {
     this.#options = options;
+    this.looked = new Promise((resolve) => {
+      this.#resolveLooked = resolve;
+    });
   }
 
   view(): InventoryView {
@@ -107,9 +113,11 @@ export class Inventory {
       this.#take(all, startedAt);
     } catch (error) {
       const failure = error instanceof RunpodError ? error : new RunpodError('transient', String(error));
-      if (failure.message !== this.#view.error?.message) log.warn({ kind: failure.kind, error: failure.message }, 'list of pods failed');
+      if (failure.message !== this.#view.error?.message)
+        log.warn({ kind: failure.kind, error: failure.message }, 'list of pods failed');
       this.#view = { ...this.#view, error: failure };
     }
+    this.#resolveLooked();
     onList();
   }
 
@@ -118,7 +126,8 @@ export class Inventory {
     const completedAt = clock.now();
     const live = new Set(all.flatMap((pod) => (pod.status === 'TERMINATED' ? [] : [pod.id, pod.name])));
     const believed = this.#believes(live, startedAt);
-    if (!believed) log.warn({ pods: all.length }, 'a list of pods lacks half or more of the expected ones and is not believed');
+    if (!believed)
+      log.warn({ pods: all.length }, 'a list of pods lacks half or more of the expected ones and is not believed');
     this.#view = {
       pods: believed ? Object.freeze(all.filter((pod) => pod.name.startsWith(namePrefix))) : this.#view.pods,
       lists: [...this.#view.lists, { startedAt, completedAt, believed, live }].slice(-keptLists),

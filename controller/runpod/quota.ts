@@ -73,7 +73,12 @@ export class Quota {
     for (const { name, r, t } of members(rateLimit)) {
       if (r === undefined || t === undefined) continue;
       const limit = limits.get(name) ?? defaultPolicy[name]?.limit ?? r;
-      this.#windows.set(name, { name, limit: Math.max(limit, r), remaining: r, resetAtMs: this.#clock.now() + t * 1000 });
+      this.#windows.set(name, {
+        name,
+        limit: Math.max(limit, r),
+        remaining: r,
+        resetAtMs: this.#clock.now() + t * 1000,
+      });
       this.#observe?.quota(name, r);
     }
     this.#serve();
@@ -127,7 +132,9 @@ export class Quota {
     this.#cancelWake?.();
     this.#cancelWake = undefined;
     if (this.#waiters.length === 0) return;
-    const times = [...this.#windows.values()].filter(({ remaining, limit }) => remaining <= limit / 5).map(({ resetAtMs }) => resetAtMs);
+    const times = [...this.#windows.values()]
+      .filter(({ remaining, limit }) => remaining <= limit / 5)
+      .map(({ resetAtMs }) => resetAtMs);
     const wakeAtMs = Math.max(this.#blockedUntilMs, Math.min(...times, nowMs + 60_000));
     this.#cancelWake = this.#clock.after(Math.max(10, Math.min(wakeAtMs - nowMs, 60_000)), () => this.#serve());
   }

@@ -41,7 +41,13 @@ export interface Scored {
   readonly isBest: boolean;
 }
 
-export const initialScorer: ScorerState = { previousEvalLoss: null, best: undefined, evaluations: 0, unscorable: 0, sinceBest: 0 };
+export const initialScorer: ScorerState = {
+  previousEvalLoss: null,
+  best: undefined,
+  evaluations: 0,
+  unscorable: 0,
+  sinceBest: 0,
+};
 
 /**
  * Scores one evaluation. "Improved" is decided before scoring; the first scorable evaluation counts as improved. The
@@ -55,7 +61,13 @@ export function scoreEvaluation(state: ScorerState, report: EvaluationReport, sc
       ? multiMetricScore({ evalLoss, trainLoss, improved })
       : singleMetricScore(scoring.metric.name, metricOf(report, scoring.metric.name), scoring.metric.goal);
   const counted = { ...state, evaluations: state.evaluations + 1 };
-  if (!score) return { state: { ...counted, unscorable: state.unscorable + 1 }, score: undefined, improved: false, isBest: false };
+  if (!score)
+    return {
+      state: { ...counted, unscorable: state.unscorable + 1 },
+      score: undefined,
+      improved: false,
+      isBest: false,
+    };
 
   const isBest = state.best === undefined || score.score < state.best.score;
   const best: BestStep | undefined = isBest

@@ -20,7 +20,11 @@ export function pushMark(marks: readonly PaceMark[], mark: PaceMark): readonly P
 }
 
 /** From the pace over the kept marks; undefined while there is none. More marks and more of the run done give more confidence. */
-export function eta(marks: readonly PaceMark[], step: number | undefined, totalSteps: number | undefined): Eta | undefined {
+export function eta(
+  marks: readonly PaceMark[],
+  step: number | undefined,
+  totalSteps: number | undefined,
+): Eta | undefined {
   const first = marks.at(0);
   const last = marks.at(-1);
   if (!first || !last || step === undefined || totalSteps === undefined || last.step <= first.step) return undefined;

@@ -37,7 +37,8 @@ export async function pointItems(store: TelemetryStore, uid: string, query: Poin
       if (row.id === fromID && index < fromIndex) continue;
       if (event.type !== 'point' || !matches(event, row.attempt, query)) continue;
       if (items.length === query.limit) return { items, continue: `${row.id}.${index}` };
-      const metrics = query.metric === undefined ? event.metrics : { [query.metric]: event.metrics[query.metric] ?? null };
+      const metrics =
+        query.metric === undefined ? event.metrics : { [query.metric]: event.metrics[query.metric] ?? null };
       items.push({
         attempt: row.attempt,
         step: event.step,
@@ -51,7 +52,11 @@ export async function pointItems(store: TelemetryStore, uid: string, query: Poin
 }
 
 /** Every evaluation with the score it got, its components, and whether it was the best so far. */
-export async function evaluationItems(store: TelemetryStore, telemetry: Telemetry, uid: string): Promise<readonly unknown[]> {
+export async function evaluationItems(
+  store: TelemetryStore,
+  telemetry: Telemetry,
+  uid: string,
+): Promise<readonly unknown[]> {
   const items: unknown[] = [];
   let job: JobTelemetry | undefined;
   for await (const row of batchesOf(store, uid, 0)) {
@@ -85,7 +90,7 @@ export async function evaluationItems(store: TelemetryStore, telemetry: Telemetr
 }
 
 async function* batchesOf(store: TelemetryStore, uid: string, afterID: number): AsyncGenerator<StoredBatch> {
-  for (let after = afterID; ; ) {
+  for (let after = afterID; ;) {
     const rows = await store.batches(after, page, uid);
     yield* rows;
     const last = rows.at(-1);

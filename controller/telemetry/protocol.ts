@@ -17,7 +17,11 @@ export interface Config {
   readonly output: { readonly uri: string } | null;
   readonly storage: { readonly checkpoints: string | null; readonly output: string | null };
   readonly scoring: Readonly<Record<string, unknown>>;
-  readonly agent: { readonly heartbeatSeconds: number; readonly holdSeconds: number; readonly stopGraceSeconds: number };
+  readonly agent: {
+    readonly heartbeatSeconds: number;
+    readonly holdSeconds: number;
+    readonly stopGraceSeconds: number;
+  };
 }
 
 export type Stage =
@@ -71,7 +75,13 @@ export type AgentEvent = Timed &
         readonly evalSamples: number;
         readonly sha256: string;
       }
-    | { readonly type: 'point'; readonly step: number; readonly epoch?: number; readonly metrics: Metrics; readonly nonFinite?: readonly string[] }
+    | {
+        readonly type: 'point';
+        readonly step: number;
+        readonly epoch?: number;
+        readonly metrics: Metrics;
+        readonly nonFinite?: readonly string[];
+      }
     | {
         readonly type: 'evaluation';
         readonly step: number;
@@ -90,7 +100,12 @@ export type AgentEvent = Timed &
         readonly verified: boolean;
         readonly removed?: boolean;
       }
-    | { readonly type: 'alert'; readonly name: string; readonly severity: 'Info' | 'Warning' | 'Error'; readonly message: string }
+    | {
+        readonly type: 'alert';
+        readonly name: string;
+        readonly severity: 'Info' | 'Warning' | 'Error';
+        readonly message: string;
+      }
     | { readonly type: 'log'; readonly lines: readonly string[] }
     | FinalEvent
   );

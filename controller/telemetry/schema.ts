@@ -22,7 +22,11 @@ const metrics = {
   additionalProperties: number,
 } as const;
 const nonFinite = { type: 'array', maxItems: limits.metrics, items: { type: 'string', pattern: metricName } } as const;
-const logLines = { type: 'array', maxItems: limits.logLines, items: { type: 'string', maxLength: limits.logLine } } as const;
+const logLines = {
+  type: 'array',
+  maxItems: limits.logLines,
+  items: { type: 'string', maxLength: limits.logLine },
+} as const;
 const time = { type: 'string', maxLength: 64 } as const;
 
 function event(type: string, required: readonly string[], properties: Record<string, unknown>): object {
@@ -36,7 +40,10 @@ function event(type: string, required: readonly string[], properties: Record<str
 }
 
 const events: Readonly<Record<string, object>> = {
-  started: event('started', ['trainerVersion'], { trainerVersion: { type: 'string', maxLength: 64 }, resumedFromStep: step }),
+  started: event('started', ['trainerVersion'], {
+    trainerVersion: { type: 'string', maxLength: 64 },
+    resumedFromStep: step,
+  }),
   stage: event('stage', ['stage'], { stage: { enum: stageNames }, detail: shortText }),
   totals: event('totals', ['totalSteps'], {
     totalSteps: step,

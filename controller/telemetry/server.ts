@@ -37,7 +37,15 @@ export async function buildServer(dependencies: ServerDependencies): Promise<Fas
     keepAliveTimeout: 75_000,
     routerOptions: { maxParamLength: 100 },
     // Nothing is converted, filled in or dropped: what does not fit is refused with the rule that it breaks.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, discriminator: true, allowUnionTypes: true } },
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        discriminator: true,
+        allowUnionTypes: true,
+      },
+    },
   });
   server.setErrorHandler((error: FastifyError, _request, reply) => {
     const status = error.statusCode ?? 500;
@@ -45,14 +53,19 @@ export async function buildServer(dependencies: ServerDependencies): Promise<Fas
     const message = status < 500 ? error.message : 'the operator failed to serve this request; try again';
     return reply.code(status).send(errorBody(code, message));
   });
-  server.setNotFoundHandler((_request, reply) => reply.code(404).send(errorBody('NOT_FOUND', 'there is nothing at this path')));
+  server.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send(errorBody('NOT_FOUND', 'there is nothing at this path')),
+  );
   await server.register(agentRoutes, dependencies);
   await server.register(readRoutes, dependencies);
   await server.register(healthRoutes, dependencies);
   return server;
 }
 
-export function errorBody(code: string, message: string): { readonly error: { readonly code: string; readonly message: string } } {
+export function errorBody(
+  code: string,
+  message: string,
+): { readonly error: { readonly code: string; readonly message: string } } {
   return { error: { code, message } };
 }
 

@@ -1,4 +1,11 @@
-import { initialScorer, scoreEvaluation, type BestStep, type Scored, type ScorerState, type Scoring } from '../scoring/best.ts';
+import {
+  initialScorer,
+  scoreEvaluation,
+  type BestStep,
+  type Scored,
+  type ScorerState,
+  type Scoring,
+} from '../scoring/best.ts';
 import { lossTrend, pushLoss, type LossTrend, type LossWindow } from '../scoring/window.ts';
 import { eta, pushMark, type Eta, type PaceMark } from './eta.ts';
 import type { AgentEvent, FinalEvent, Metrics, Stage } from './protocol.ts';
@@ -46,7 +53,12 @@ export interface JobTelemetry {
   readonly totalSteps?: number;
   readonly evaluationEverySteps?: number;
   readonly nextEvaluationStep?: number;
-  readonly dataset?: { readonly samples: number; readonly trainSamples: number; readonly evalSamples: number; readonly sha256: string };
+  readonly dataset?: {
+    readonly samples: number;
+    readonly trainSamples: number;
+    readonly evalSamples: number;
+    readonly sha256: string;
+  };
   readonly metrics: readonly MetricSummary[];
   readonly losses: LossWindow;
   readonly lossTrend?: LossTrend;
@@ -73,7 +85,13 @@ const keptAlerts = 10;
 const keptCheckpoints = 64;
 
 /** The summary at an attempt's first contact; what earlier attempts reached stays. */
-export function contact(before: JobTelemetry | undefined, uid: string, attempt: number, podID: string, atMs: number): JobTelemetry {
+export function contact(
+  before: JobTelemetry | undefined,
+  uid: string,
+  attempt: number,
+  podID: string,
+  atMs: number,
+): JobTelemetry {
   if (before && before.attempt === attempt) return { ...before, lastReportAt: atMs };
   if (before && before.attempt > attempt) return before;
   const base: JobTelemetry = before ?? {
@@ -120,12 +138,19 @@ export function reduce(job: JobTelemetry, event: AgentEvent, scoring: Scoring, a
     case 'checkpoint':
       return afterCheckpoint(job, event, atMs);
     case 'alert':
-      return { ...job, alerts: [...job.alerts, { name: event.name, severity: event.severity, message: event.message }].slice(-keptAlerts) };
+      return {
+        ...job,
+        alerts: [...job.alerts, { name: event.name, severity: event.severity, message: event.message }].slice(
+          -keptAlerts,
+        ),
+      };
     case 'log':
       return { ...job, logTail: [...job.logTail, ...event.lines].slice(-keptLogLines) };
     case 'final':
       // The first final report of an attempt stands; the agent may send it again.
-      return job.finals[job.attempt] ? job : { ...job, finals: { ...job.finals, [job.attempt]: { ...event, receivedAt: atMs } } };
+      return job.finals[job.attempt]
+        ? job
+        : { ...job, finals: { ...job.finals, [job.attempt]: { ...event, receivedAt: atMs } } };
   }
 }
 
@@ -165,7 +190,11 @@ function afterPoint(job: JobTelemetry, event: Extract<AgentEvent, { type: 'point
   });
 }
 
-function afterCheckpoint(job: JobTelemetry, event: Extract<AgentEvent, { type: 'checkpoint' }>, atMs: number): JobTelemetry {
+function afterCheckpoint(
+  job: JobTelemetry,
+  event: Extract<AgentEvent, { type: 'checkpoint' }>,
+  atMs: number,
+): JobTelemetry {
   const { step, uri, manifestSHA256, verified } = event;
   const others = job.checkpoints.filter((entry) => entry.uri !== uri);
   if (event.removed) {
@@ -184,7 +213,11 @@ function withBest(job: JobTelemetry): JobTelemetry {
   const stored = job.checkpoints.find((entry) => entry.step === best.step && entry.verified);
   return {
     ...job,
-    best: { ...best, verified: stored !== undefined, ...(stored && { uri: stored.uri, manifestSHA256: stored.manifestSHA256 }) },
+    best: {
+      ...best,
+      verified: stored !== undefined,
+      ...(stored && { uri: stored.uri, manifestSHA256: stored.manifestSHA256 }),
+    },
   };
 }
 

@@ -53,11 +53,18 @@ export class Telemetry {
     const { store, clock, log } = this.#options;
     for (const row of await store.attempts()) this.#attempts.set(attemptKey(row.uid, row.attempt), row);
     let batches = 0;
-    for (let after = 0; ; ) {
+    for (let after = 0; ;) {
       const page = await store.batches(after, replayPage);
       for (const row of page) {
         const events = JSON.parse(row.payload) as Batch['events'];
-        this.#apply(row.uid, row.attempt, this.#attempts.get(attemptKey(row.uid, row.attempt))?.podID ?? '', events, row.receivedAt, false);
+        this.#apply(
+          row.uid,
+          row.attempt,
+          this.#attempts.get(attemptKey(row.uid, row.attempt))?.podID ?? '',
+          events,
+          row.receivedAt,
+          false,
+        );
         after = row.id;
       }
       batches += page.length;
@@ -92,7 +99,9 @@ export class Telemetry {
   }
 
   /** Makes an attempt known, durably, and gives its token. To be called before its pod can exist. */
-  async openAttempt(row: Omit<AttemptRow, 'podID' | 'closed' | 'scoring'> & { scoring: Scoring }): Promise<{ token: string; keyID: string }> {
+  async openAttempt(
+    row: Omit<AttemptRow, 'podID' | 'closed' | 'scoring'> & { scoring: Scoring },
+  ): Promise<{ token: string; keyID: string }> {
     const { keyring } = this.#options;
     const full: AttemptRow = { ...row, scoring: JSON.stringify(row.scoring), podID: null, closed: false };
     await this.#durable(this.#options.store.putAttempt(full));
@@ -130,6 +139,12 @@ export class Telemetry {
     this.#inBackground(this.#options.store.forgetJob(uid));
   }
 
+  /** Forgets every job but these: what was deleted while this process did not run. */
+  forgetOthers(uids: ReadonlySet<string>): void {
+    const known = new Set([...this.#attempts.values()].map((row) => row.uid));
+    for (const uid of known) if (!uids.has(uid)) this.forgetJob(uid);
+  }
+
   /** What the trainer is to do, all of it; repeated with every answer until it is done. */
   setCommands(uid: string, attempt: number, commands: readonly Command[]): void {
     if (commands.length === 0) this.#commands.delete(attemptKey(uid, attempt));
@@ -146,7 +161,8 @@ export class Telemetry {
     if (row.nonce !== verified.nonce) return { kind: 'unauthorized' };
     if (row.closed) return { kind: 'superseded', message: 'this attempt is over; end the pod' };
     if (row.podID === null) return { kind: 'notYet', message: 'the pod of this attempt is not recorded yet' };
-    if (row.podID !== podID) return { kind: 'superseded', message: 'another pod was recorded for this attempt; end this one' };
+    if (row.podID !== podID)
+      return { kind: 'superseded', message: 'another pod was recorded for this attempt; end this one' };
     return undefined;
   }
 
@@ -174,7 +190,11 @@ export class Telemetry {
     }
     observe?.batch(result.kind);
     if (result.kind === 'conflict') {
-      return { kind: 'conflict', expected: result.expected, message: `sequence ${sequence} is not the next of its session, or its content differs` };
+      return {
+        kind: 'conflict',
+        expected: result.expected,
+        message: `sequence ${sequence} is not the next of its session, or its content differs`,
+      };
     }
     if (result.kind === 'stored') {
       observe?.points(batch.events.filter((event) => event.type === 'point').length);
@@ -221,7 +241,8 @@ export class Telemetry {
       const { step, score, components, evalLoss, trainLoss } = job.best;
       this.#options.log.info({ uid, attempt, step, score, components, evalLoss, trainLoss }, 'new best');
     }
-    const urgent = before?.attempt !== attempt || events.some((event) => event.type !== 'point' && event.type !== 'log');
+    const urgent =
+      before?.attempt !== attempt || events.some((event) => event.type !== 'point' && event.type !== 'log');
     this.#options.onChange(uid, urgent);
   }
 

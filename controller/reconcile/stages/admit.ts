@@ -26,7 +26,16 @@ export function admit(snapshot: Snapshot): Plan | undefined {
   }
   if (mayHavePod(status.attempt) && snapshot.own.freshIntent !== status.attempt.number) return undefined;
   const why = obstacle(snapshot);
-  return why && { stage: 'admit', action: nothing, record: {}, say: why, requeueAfterMs: snapshot.policy.recheckMs, wantsList: true };
+  return (
+    why && {
+      stage: 'admit',
+      action: nothing,
+      record: {},
+      say: why,
+      requeueAfterMs: snapshot.policy.recheckMs,
+      wantsList: true,
+    }
+  );
 }
 
 function obstacle(snapshot: Snapshot): Say | undefined {
@@ -37,7 +46,8 @@ function obstacle(snapshot: Snapshot): Say | undefined {
   if (inventory.view.suspicious) {
     return {
       reason: 'InventoryNotTrusted',
-      message: "Runpod's newest list lacks half or more of the pods that should be there; it is not believed, and nothing is rented until lists agree.",
+      message:
+        "Runpod's newest list lacks half or more of the pods that should be there; it is not believed, and nothing is rented until lists agree.",
     };
   }
   if (inventory.listedAtMs === undefined) {

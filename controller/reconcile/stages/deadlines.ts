@@ -35,7 +35,8 @@ export function nextDeadlineMs(snapshot: Snapshot): number | undefined {
   }
   const left = budgetLeftUsd(snapshot);
   const rate = Number(attempt.pricePerHour ?? 0);
-  if (left !== undefined && rate > 0 && !attempt.stop) times.push(snapshot.nowMs + (Math.max(0, left) / rate) * 3_600_000);
+  if (left !== undefined && rate > 0 && !attempt.stop)
+    times.push(snapshot.nowMs + (Math.max(0, left) / rate) * 3_600_000);
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
@@ -51,7 +52,8 @@ function withoutPod(snapshot: Snapshot): Plan | undefined {
   const { status, job, nowMs } = snapshot;
   if (status.outcome) return undefined;
   const left = budgetLeftUsd(snapshot);
-  if (left !== undefined && left <= 0) return concluded(snapshot, 'deadlines', { result: 'Failed', ...overBudget(snapshot) });
+  if (left !== undefined && left <= 0)
+    return concluded(snapshot, 'deadlines', { result: 'Failed', ...overBudget(snapshot) });
   const sinceMs = Date.parse(status.attempts?.at(-1)?.endTime ?? status.startTime ?? job.metadata.creationTimestamp);
   const limit = job.spec.runPolicy.placementDeadlineSeconds;
   if (nowMs < sinceMs + limit * 1000) return undefined;
@@ -97,7 +99,11 @@ function limits(snapshot: Snapshot): Plan | undefined {
   if (!attempt || attempt.stop) return undefined;
   const { activeDeadlineSeconds } = snapshot.job.spec.runPolicy;
   const connected = connectedAtMs(snapshot);
-  if (activeDeadlineSeconds !== undefined && connected !== undefined && snapshot.nowMs >= connected + activeDeadlineSeconds * 1000) {
+  if (
+    activeDeadlineSeconds !== undefined &&
+    connected !== undefined &&
+    snapshot.nowMs >= connected + activeDeadlineSeconds * 1000
+  ) {
     return asked(snapshot, {
       reason: 'DeadlineExceeded',
       message: `The run took longer than ${activeDeadlineSeconds} s (spec.runPolicy.activeDeadlineSeconds).`,
@@ -111,7 +117,8 @@ function limits(snapshot: Snapshot): Plan | undefined {
 /** Asks the trainer to stop with a checkpoint; a pod whose trainer never connected has none to make. */
 function asked(snapshot: Snapshot, why: { readonly reason: string; readonly message: string }): Plan {
   const { attempt } = snapshot.status;
-  if (!attempt || connectedAtMs(snapshot) === undefined) return concluded(snapshot, 'deadlines', { result: 'Failed', ...why });
+  if (!attempt || connectedAtMs(snapshot) === undefined)
+    return concluded(snapshot, 'deadlines', { result: 'Failed', ...why });
   return {
     stage: 'deadlines',
     action: nothing,

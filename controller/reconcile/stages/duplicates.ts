@@ -14,7 +14,8 @@ export function duplicates(snapshot: Snapshot): Plan | undefined {
   const { terminate } = snapshot.own;
   const wrong = livePods(snapshot).find((pod) => {
     const number = parsePodName(pod.name)?.attempt ?? Number.POSITIVE_INFINITY;
-    const travelling = terminate?.podID === pod.id && (snapshot.inventory.listedAtMs ?? 0) <= (terminate.acceptedAtMs ?? 0);
+    const travelling =
+      terminate?.podID === pod.id && (snapshot.inventory.listedAtMs ?? 0) <= (terminate.acceptedAtMs ?? 0);
     return number <= attempt.number && !(attempt.state === 'Observed' && pod.id === attempt.podID) && !travelling;
   });
   if (!wrong) return undefined;
@@ -22,7 +23,10 @@ export function duplicates(snapshot: Snapshot): Plan | undefined {
     stage: 'duplicates',
     action: { kind: 'terminatePod', podID: wrong.id, podName: wrong.name },
     record: {},
-    say: { reason: 'EndingDuplicatePod', message: `Pod ${wrong.id} belongs to this job but is not its recorded pod; it is being ended.` },
+    say: {
+      reason: 'EndingDuplicatePod',
+      message: `Pod ${wrong.id} belongs to this job but is not its recorded pod; it is being ended.`,
+    },
     requeueAfterMs: 0,
     wantsList: true,
   };

@@ -7,7 +7,10 @@ import type { Snapshot } from '../snapshot.ts';
 export function finalize(snapshot: Snapshot): Plan | undefined {
   const { metadata } = snapshot.job;
   if (metadata.deletionTimestamp === undefined) return undefined;
-  const say = { reason: 'Deleting', message: 'The job is being deleted; its pod is being ended. What it stored stays.' };
+  const say = {
+    reason: 'Deleting',
+    message: 'The job is being deleted; its pod is being ended. What it stored stays.',
+  };
   if (!metadata.finalizers?.includes(finalizer)) {
     return { stage: 'finalize', action: nothing, record: {}, say };
   }

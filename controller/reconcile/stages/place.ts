@@ -19,7 +19,10 @@ export function place(snapshot: Snapshot): Plan | undefined {
 
   const retryMs = verdicts.flatMap((verdict) => (verdict.retryAtMs === undefined ? [] : [verdict.retryAtMs]));
   const hopeless = verdicts.every((verdict) => verdict.needsPerson);
-  const waitMs = Math.max(0, Math.min(...retryMs, snapshot.nowMs + snapshot.policy.refusalBackoffMaxMs) - snapshot.nowMs);
+  const waitMs = Math.max(
+    0,
+    Math.min(...retryMs, snapshot.nowMs + snapshot.policy.refusalBackoffMaxMs) - snapshot.nowMs,
+  );
   const leading = verdicts.find((verdict) => !verdict.needsPerson) ?? verdicts[0];
   return {
     stage: 'place',
@@ -149,7 +152,14 @@ function intent(snapshot: Snapshot, candidate: Candidate): Plan {
     stage: 'place',
     action: nothing,
     record: {
-      attempt: { number, nonce, podName: name, candidate: candidate.name, state: 'Intent', intentTime: iso(snapshot.nowMs) },
+      attempt: {
+        number,
+        nonce,
+        podName: name,
+        candidate: candidate.name,
+        state: 'Intent',
+        intentTime: iso(snapshot.nowMs),
+      },
     },
     say: { reason: 'Placing', message: `Asking Runpod for candidate ${candidate.name}.` },
     requeueAfterMs: 0,

@@ -8,18 +8,30 @@ export function settle(snapshot: Snapshot): Plan | undefined {
   const { status } = snapshot;
   const { outcome, attempt } = status;
   if (status.completionTime !== undefined && outcome) {
-    return { stage: 'rest', action: nothing, record: {}, say: { reason: outcome.reason, message: outcome.message ?? '' } };
+    return {
+      stage: 'rest',
+      action: nothing,
+      record: {},
+      say: { reason: outcome.reason, message: outcome.message ?? '' },
+    };
   }
   const over = outcome ?? (attempt?.state === 'Observed' ? attempt.end : undefined);
   if (!over) return undefined;
   const say: Say = {
     reason: over.reason,
-    message: `${over.message ?? ''} Its pod is being ended and the job is finished when two lists of pods prove it gone.`.trim(),
+    message:
+      `${over.message ?? ''} Its pod is being ended and the job is finished when two lists of pods prove it gone.`.trim(),
   };
   const next = ending(snapshot);
   switch (next.kind) {
     case 'gone':
-      return { stage: 'settle', action: nothing, record: closed(snapshot, over.reason, over.message ?? ''), say, requeueAfterMs: 0 };
+      return {
+        stage: 'settle',
+        action: nothing,
+        record: closed(snapshot, over.reason, over.message ?? ''),
+        say,
+        requeueAfterMs: 0,
+      };
     case 'terminate':
       return { stage: 'settle', action: next.action, record: {}, say, requeueAfterMs: 0, wantsList: true };
     case 'wait':

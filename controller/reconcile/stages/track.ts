@@ -13,7 +13,11 @@ export function track(snapshot: Snapshot): Plan | undefined {
   const { attempt } = snapshot.status;
   if (attempt?.state !== 'Observed') return undefined;
   const pod = snapshot.inventory.pods.find((entry) => entry.id === attempt.podID);
-  return reported(snapshot, attempt) ?? (pod ? against(snapshot, attempt, pod) : missing(snapshot, attempt)) ?? steady(snapshot, attempt, pod);
+  return (
+    reported(snapshot, attempt) ??
+    (pod ? against(snapshot, attempt, pod) : missing(snapshot, attempt)) ??
+    steady(snapshot, attempt, pod)
+  );
 }
 
 /** The trainer's own final report decides; Runpod tells no exit code. */
@@ -32,7 +36,12 @@ function reported(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
       exitCode: final.exitCode,
     });
   }
-  return concluded(snapshot, 'track', { result: 'Failed', reason: final.reason, message: final.message, exitCode: final.exitCode });
+  return concluded(snapshot, 'track', {
+    result: 'Failed',
+    reason: final.reason,
+    message: final.message,
+    exitCode: final.exitCode,
+  });
 }
 
 /** Runpod may place and charge otherwise than asked; such a pod is ended and its candidate left out for a while. */
@@ -51,7 +60,10 @@ function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | un
     stage: 'track',
     action: nothing,
     record: {
-      attempt: { ...withPod(attempt, pod), end: { reason: wrong.class, message: wrong.message, time: iso(snapshot.nowMs) } },
+      attempt: {
+        ...withPod(attempt, pod),
+        end: { reason: wrong.class, message: wrong.message, time: iso(snapshot.nowMs) },
+      },
       refusals: [refused(snapshot, attempt.candidate, wrong)],
     },
     say: { reason: wrong.class, message: wrong.message },
@@ -60,7 +72,10 @@ function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | un
   };
 }
 
-function breach(candidate: Candidate, pod: CloudPod): { class: 'PriceAboveCap' | 'WrongPlace'; message: string } | undefined {
+function breach(
+  candidate: Candidate,
+  pod: CloudPod,
+): { class: 'PriceAboveCap' | 'WrongPlace'; message: string } | undefined {
   const { maxPricePerHour, dataCenters, gpu } = candidate;
   if (maxPricePerHour !== undefined && pod.costUsdPerHour > Number(maxPricePerHour)) {
     return {
@@ -68,8 +83,16 @@ function breach(candidate: Candidate, pod: CloudPod): { class: 'PriceAboveCap' |
       message: `Pod ${pod.id} is charged ${pod.costUsdPerHour} USD per hour, more than maxPricePerHour ${maxPricePerHour}.`,
     };
   }
-  if (dataCenters && dataCenters.length > 0 && pod.dataCenterId !== undefined && !dataCenters.includes(pod.dataCenterId)) {
-    return { class: 'WrongPlace', message: `Pod ${pod.id} came up in ${pod.dataCenterId}, not in ${dataCenters.join(', ')}.` };
+  if (
+    dataCenters &&
+    dataCenters.length > 0 &&
+    pod.dataCenterId !== undefined &&
+    !dataCenters.includes(pod.dataCenterId)
+  ) {
+    return {
+      class: 'WrongPlace',
+      message: `Pod ${pod.id} came up in ${pod.dataCenterId}, not in ${dataCenters.join(', ')}.`,
+    };
   }
   if (gpu && (pod.gpuType !== gpu.type || pod.gpuCount !== gpu.count)) {
     return {
@@ -99,7 +122,8 @@ function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined)
     ...(version !== undefined && { trainerVersion: version }),
   };
   const deadlineMs = nextDeadlineMs(snapshot);
-  const lost = !pod && (snapshot.inventory.listedAtMs ?? 0) > (snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs);
+  const lost =
+    !pod && (snapshot.inventory.listedAtMs ?? 0) > (snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs);
   return {
     stage: 'track',
     action: nothing,
@@ -112,12 +136,22 @@ function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined)
 
 function words(snapshot: Snapshot, attempt: Attempt, connected: boolean): Say {
   if (attempt.stop) {
-    return { reason: attempt.stop.reason, message: `${attempt.stop.message} The trainer was asked to store a checkpoint and stop.` };
+    return {
+      reason: attempt.stop.reason,
+      message: `${attempt.stop.message} The trainer was asked to store a checkpoint and stop.`,
+    };
   }
-  if (!connected) return { reason: 'PodStarting', message: `Pod ${attempt.podID ?? ''} is rented; waiting for its trainer to connect.` };
+  if (!connected)
+    return {
+      reason: 'PodStarting',
+      message: `Pod ${attempt.podID ?? ''} is rented; waiting for its trainer to connect.`,
+    };
   const { telemetry } = snapshot;
   if (telemetry && telemetry.evaluations === 0 && telemetry.nextEvaluationStep !== undefined) {
-    return { reason: 'AwaitingFirstEvaluation', message: `The first evaluation is due at step ${telemetry.nextEvaluationStep}.` };
+    return {
+      reason: 'AwaitingFirstEvaluation',
+      message: `The first evaluation is due at step ${telemetry.nextEvaluationStep}.`,
+    };
   }
   return { reason: 'TrainerConnected', message: 'The trainer is at work; status.progress tells how far it is.' };
 }

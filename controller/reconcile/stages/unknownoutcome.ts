@@ -17,7 +17,9 @@ export function unknownOutcome(snapshot: Snapshot): Plan | undefined {
   const create = snapshot.own.create?.attempt === attempt.number ? snapshot.own.create : undefined;
   const found = snapshot.inventory.pods
     .filter((pod) => pod.name === attempt.podName)
-    .toSorted((a, b) => Number(b.status === 'RUNNING') - Number(a.status === 'RUNNING') || a.createdAt - b.createdAt)[0];
+    .toSorted(
+      (a, b) => Number(b.status === 'RUNNING') - Number(a.status === 'RUNNING') || a.createdAt - b.createdAt,
+    )[0];
   const answer: CreateResult | undefined = found ? { kind: 'created', pod: found } : create?.result;
   if (answer && answer.kind !== 'unknown') {
     // Either the list shows the pod, or the answer came and only its status write failed.

@@ -10,14 +10,21 @@ interface AttemptRoute {
 }
 
 /** What the agent of an attempt calls: its events in, its configuration out. */
-export function agentRoutes(server: FastifyInstance, { telemetry, clock, configFor }: ServerDependencies, done: () => void): void {
+export function agentRoutes(
+  server: FastifyInstance,
+  { telemetry, clock, configFor }: ServerDependencies,
+  done: () => void,
+): void {
   const perAttempt = new Buckets(clock, 20, 40);
   const failures = new Buckets(clock, 10, 50);
 
   server.addHook('onRequest', async (request, reply) => {
-    if (failures.isEmpty(request.ip)) return tooMany(reply, 'too many requests without a valid token from this address');
+    if (failures.isEmpty(request.ip))
+      return tooMany(reply, 'too many requests without a valid token from this address');
     if (request.headers['content-encoding'] !== undefined) {
-      return reply.code(415).send(errorBody('ENCODING', 'the body must not be compressed; send it without Content-Encoding'));
+      return reply
+        .code(415)
+        .send(errorBody('ENCODING', 'the body must not be compressed; send it without Content-Encoding'));
     }
     return undefined;
   });
@@ -33,7 +40,9 @@ export function agentRoutes(server: FastifyInstance, { telemetry, clock, configF
       const { uid, attempt } = request.params;
       const { body } = request;
       if ((body.sequence === undefined) !== (body.events.length === 0)) {
-        return reply.code(400).send(errorBody('SEQUENCE', 'a batch with events needs a sequence, and one without events has none'));
+        return reply
+          .code(400)
+          .send(errorBody('SEQUENCE', 'a batch with events needs a sequence, and one without events has none'));
       }
       const result = await telemetry.accept(bearer(request.headers.authorization), uid, Number(attempt), body);
       return result.kind === 'accepted' ? result.answer : refuse(request, reply, result);
@@ -60,11 +69,15 @@ export function agentRoutes(server: FastifyInstance, { telemetry, clock, configF
     },
   );
 
-  async function authenticate(request: FastifyRequest<AttemptRoute>, reply: FastifyReply): Promise<FastifyReply | undefined> {
+  async function authenticate(
+    request: FastifyRequest<AttemptRoute>,
+    reply: FastifyReply,
+  ): Promise<FastifyReply | undefined> {
     const { uid, attempt } = request.params;
     const refusal = telemetry.admit(bearer(request.headers.authorization), uid, Number(attempt), '');
     if (refusal?.kind === 'unauthorized') return refuse(request, reply, refusal);
-    if (!perAttempt.take(`${uid}/${attempt}`)) return tooMany(reply, 'more than 20 requests per second for one attempt');
+    if (!perAttempt.take(`${uid}/${attempt}`))
+      return tooMany(reply, 'more than 20 requests per second for one attempt');
     return undefined;
   }
 

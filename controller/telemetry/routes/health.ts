@@ -6,7 +6,9 @@ export function healthRoutes(server: FastifyInstance, { ready }: ServerDependenc
   server.get('/healthz', async () => ({ status: 'ok' }));
   server.get('/readyz', async (_request, reply) => {
     const state = ready();
-    return reply.code(state.ready ? 200 : 503).send({ status: state.ready ? 'ok' : 'notReady', reasons: state.reasons });
+    return reply
+      .code(state.ready ? 200 : 503)
+      .send({ status: state.ready ? 'ok' : 'notReady', reasons: state.reasons });
   });
   done();
 }

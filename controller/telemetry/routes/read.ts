@@ -30,12 +30,17 @@ export function readRoutes(server: FastifyInstance, dependencies: ServerDependen
   async function guard(request: FastifyRequest<JobRoute>, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const token = bearer(request.headers.authorization);
     const job = telemetry.jobOf(request.params.uid);
-    const verdict = token === '' ? 'unauthenticated' : await authorize(token, job ?? { namespace: 'default', name: request.params.uid });
+    const verdict =
+      token === ''
+        ? 'unauthenticated'
+        : await authorize(token, job ?? { namespace: 'default', name: request.params.uid });
     if (verdict === 'unauthenticated') {
       return reply
         .code(401)
         .header('www-authenticate', 'Bearer')
-        .send(errorBody('UNAUTHENTICATED', 'send a Kubernetes token: Authorization: Bearer $(kubectl create token NAME)'));
+        .send(
+          errorBody('UNAUTHENTICATED', 'send a Kubernetes token: Authorization: Bearer $(kubectl create token NAME)'),
+        );
     }
     if (verdict === 'denied' || !job) {
       return reply.code(404).send(errorBody('NOT_FOUND', 'no TrainingJob of this uid that you may get has reported'));

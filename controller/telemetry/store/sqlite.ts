@@ -51,7 +51,8 @@ export function openSqliteStore(path: string): TelemetryStore {
     closeAttempt: (uid, attempt) => ask({ kind: 'closeAttempt', uid, attempt }),
     append: (row) => ask<AppendResult>({ kind: 'append', row }),
     attempts: () => ask<readonly AttemptRow[]>({ kind: 'attempts' }),
-    batches: (afterID, limit, uid) => ask<readonly StoredBatch[]>({ kind: 'batches', afterID, limit, uid: uid ?? null }),
+    batches: (afterID, limit, uid) =>
+      ask<readonly StoredBatch[]>({ kind: 'batches', afterID, limit, uid: uid ?? null }),
     forgetJob: (uid) => ask({ kind: 'forgetJob', uid }),
     async close() {
       if (!broken) {

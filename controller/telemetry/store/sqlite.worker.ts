@@ -95,7 +95,17 @@ function handle(request: StoreRequest): unknown {
   switch (request.kind) {
     case 'putAttempt': {
       const { row } = request;
-      return run(statements.putAttempt, row.uid, row.attempt, row.namespace, row.name, row.nonce, row.scoring, row.podID, row.closed ? 1 : 0);
+      return run(
+        statements.putAttempt,
+        row.uid,
+        row.attempt,
+        row.namespace,
+        row.name,
+        row.nonce,
+        row.scoring,
+        row.podID,
+        row.closed ? 1 : 0,
+      );
     }
     case 'pinPod':
       return run(statements.pinPod, request.podID, request.uid, request.attempt);
@@ -110,7 +120,8 @@ function handle(request: StoreRequest): unknown {
       return statements.attempts.all().map((row) => ({ ...row, closed: row['closed'] === 1 }));
     case 'batches': {
       const { uid, afterID, limit } = request;
-      const rows = uid === null ? statements.batches.all(afterID, limit) : statements.batchesOf.all(uid, afterID, limit);
+      const rows =
+        uid === null ? statements.batches.all(afterID, limit) : statements.batchesOf.all(uid, afterID, limit);
       return rows.map((row) => ({ ...row }) as unknown as StoredBatch);
     }
   }

@@ -1,0 +1,33 @@
+import type { TrainingJob } from '../api/trainingjob.ts';
+import type { SecretReader } from '../kube/secrets.ts';
+import type { ConfigAnswer } from '../telemetry/server.ts';
+import { resolveEnv } from './observe.ts';
+import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
+
+/**
+ * What the agent of an attempt gets when it asks for its configuration. Secret values leave the cluster only here, and only
+ * for the attempt whose pod is the one in status.
+ */
+export async function configFor(
+  job: TrainingJob | undefined,
+  attempt: number,
+  secrets: Pick<SecretReader, 'readSecretKey'>,
+  durations: AgentDurations,
+): Promise<ConfigAnswer> {
+  if (!job) return { status: 'superseded' };
+  const current = job.status?.attempt;
+  if (job.metadata.deletionTimestamp !== undefined || job.status?.completionTime !== undefined)
+    return { status: 'superseded' };
+  if (!current || current.number < attempt) return { status: 'wait', reason: 'this attempt is not recorded yet' };
+  if (current.number > attempt) return { status: 'superseded' };
+  if (current.state === 'Intent' || current.state === 'Unknown')
+    return { status: 'wait', reason: 'the pod is not recorded yet' };
+  if (current.state !== 'Observed') return { status: 'superseded' };
+  const env: Record<string, string> = {};
+  for (const variable of job.spec.trainer.env ?? []) {
+    const found = await resolveEnv(secrets, job.metadata.namespace, variable);
+    if (found.kind === 'missing') return { status: 'wait', reason: found.message };
+    env[variable.name] = found.value;
+  }
+  return { status: 'ok', config: trainerConfig(job, env, durations) };
+}

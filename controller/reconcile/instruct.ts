@@ -1,0 +1,54 @@
+import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Scoring } from '../scoring/best.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+
+/**
+ * Tells telemetry what the written status means for the trainer: whose reports count, what it is to do, and when the attempt
+ * is over. Level-triggered: the same status again changes nothing, so a process that was restarted catches up by itself.
+ */
+export async function instruct(telemetry: Telemetry, job: TrainingJob, status: TrainingJobStatus): Promise<void> {
+  const { attempt } = status;
+  if (!attempt) return;
+  const { uid } = job.metadata;
+  if (
+    status.completionTime !== undefined ||
+    attempt.state === 'Gone' ||
+    attempt.state === 'Abandoned' ||
+    attempt.state === 'Refused'
+  ) {
+    telemetry.closeAttempt(uid, attempt.number);
+    return;
+  }
+  if (attempt.state !== 'Observed' || attempt.podID === undefined) return;
+  // A store that was lost knows nothing of a pod that runs; its trainer must not be left unheard.
+  if (!telemetry.attempt(uid, attempt.number)) await openAttempt(telemetry, job, attempt);
+  telemetry.pinPod(uid, attempt.number, attempt.podID);
+  const stop = attempt.stop && !telemetry.summary(uid)?.finals[attempt.number];
+  telemetry.setCommands(
+    uid,
+    attempt.number,
+    stop ? [{ id: `stop-${attempt.number}`, type: 'stop', reason: attempt.stop?.reason ?? '' }] : [],
+  );
+}
+
+/** Makes the attempt known to the store, with how its evaluations are scored. */
+export function openAttempt(
+  telemetry: Telemetry,
+  job: TrainingJob,
+  attempt: { readonly number: number; readonly nonce: string },
+): Promise<{ readonly token: string; readonly keyID: string }> {
+  const { uid, namespace, name } = job.metadata;
+  return telemetry.openAttempt({
+    uid,
+    namespace,
+    name,
+    attempt: attempt.number,
+    nonce: attempt.nonce,
+    scoring: scoringOf(job.spec.scoring),
+  });
+}
+
+/** The schema demands `metric` exactly for SingleMetric. */
+function scoringOf({ strategy, metric }: TrainingJob['spec']['scoring']): Scoring {
+  return strategy === 'SingleMetric' && metric ? { strategy, metric } : { strategy: 'MultiMetric' };
+}

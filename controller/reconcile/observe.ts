@@ -1,0 +1,117 @@
+import { randomInt } from 'node:crypto';
+import { parsePodName, uid12 } from '../api/identity.ts';
+import type { EnvVar, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Clock } from '../clock.ts';
+import { KubeError } from '../kube/errors.ts';
+import type { SecretReader } from '../kube/secrets.ts';
+import type { Catalog } from '../runpod/catalog.ts';
+import type { CloudPod } from '../runpod/cloudpod.ts';
+import type { InventoryView } from '../runpod/inventory.ts';
+import type { JobTelemetry } from '../telemetry/summary.ts';
+import { mayHavePod } from './attempts.ts';
+import type { WriteMemory } from './memory.ts';
+import type { Policy, Snapshot } from './snapshot.ts';
+
+export interface ObserveContext {
+  readonly clock: Clock;
+  readonly memory: WriteMemory;
+  readonly inventory: { view(): InventoryView };
+  readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
+  readonly secrets: Pick<SecretReader, 'readSecretKey'>;
+  readonly catalog: { get(): Promise<Catalog | undefined> };
+  readonly installation: string;
+  readonly policy: Policy;
+}
+
+/** Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent. */
+export async function observe(context: ObserveContext, job: TrainingJob): Promise<Snapshot> {
+  const { clock, memory, inventory, telemetry, installation, policy } = context;
+  const { uid } = job.metadata;
+  const status: TrainingJobStatus = job.status ?? { observedGeneration: -1 };
+  const rents = wantsPod(job, status, memory.of(uid).freshIntent);
+  const [missing, catalog] = rents
+    ? await Promise.all([missingSecrets(context.secrets, job), context.catalog.get()])
+    : [[], undefined];
+  // Taken last and together: what was awaited above must not make these older than the clock says.
+  const view = inventory.view();
+  const nowMs = clock.now();
+  return Object.freeze({
+    nowMs,
+    job,
+    status,
+    inventory: {
+      pods: podsByUid12(view.pods).get(uid12(uid)) ?? [],
+      listedAtMs: view.lists.findLast((list) => list.believed)?.startedAt,
+      view,
+    },
+    telemetry: telemetry.summary(uid),
+    ingestReadyAtMs: telemetry.ingestReadyAtMs ?? nowMs,
+    own: memory.of(uid),
+    nonce: nonce(),
+    installation,
+    missingSecrets: missing,
+    catalog,
+    policy,
+  });
+}
+
+function wantsPod(job: TrainingJob, status: TrainingJobStatus, freshIntent: number | undefined): boolean {
+  if (job.metadata.deletionTimestamp !== undefined || status.outcome) return false;
+  return !mayHavePod(status.attempt) || status.attempt.number === freshIntent;
+}
+
+const grouped = new WeakMap<readonly CloudPod[], ReadonlyMap<string, readonly CloudPod[]>>();
+
+/** The pods of a list by the job that their names tell; worked out once per list, not once per pass. */
+export function podsByUid12(pods: readonly CloudPod[]): ReadonlyMap<string, readonly CloudPod[]> {
+  const known = grouped.get(pods);
+  if (known) return known;
+  const byUid = new Map<string, CloudPod[]>();
+  for (const pod of pods) {
+    const identity = parsePodName(pod.name);
+    if (!identity || pod.status === 'TERMINATED') continue;
+    const group = byUid.get(identity.uid12);
+    if (group) group.push(pod);
+    else byUid.set(identity.uid12, [pod]);
+  }
+  grouped.set(pods, byUid);
+  return byUid;
+}
+
+async function missingSecrets(secrets: ObserveContext['secrets'], job: TrainingJob): Promise<readonly string[]> {
+  const sentences: string[] = [];
+  for (const variable of job.spec.trainer.env ?? []) {
+    const found = await resolveEnv(secrets, job.metadata.namespace, variable);
+    if (found.kind === 'missing') sentences.push(found.message);
+  }
+  return [...new Set(sentences)];
+}
+
+export type ResolvedEnv =
+  | { readonly kind: 'value'; readonly value: string }
+  | { readonly kind: 'missing'; readonly message: string };
+
+/** The value of one variable; a Secret that is missing, or that we may not read, is an answer in words. */
+export async function resolveEnv(
+  secrets: ObserveContext['secrets'],
+  namespace: string,
+  variable: EnvVar,
+): Promise<ResolvedEnv> {
+  const reference = variable.valueFrom?.secretKeyRef;
+  if (!reference) return { kind: 'value', value: variable.value ?? '' };
+  try {
+    const found = await secrets.readSecretKey(namespace, reference.name, reference.key);
+    return found.kind === 'value' ? found : { kind: 'missing', message: `env ${variable.name}: ${found.message}` };
+  } catch (error) {
+    if (!(error instanceof KubeError && error.kind === 'forbidden')) throw error;
+    return {
+      kind: 'missing',
+      message: `env ${variable.name}: the operator may not read Secret ${reference.name} in namespace ${namespace}; let its service account get that Secret.`,
+    };
+  }
+}
+
+function nonce(): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789';
+  return Array.from({ length: 4 }, () => alphabet[randomInt(alphabet.length)]).join('');
+}
