@@ -1,0 +1,210 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { apiVersion, kind, type TrainingJob, type TrainingJobSpec } from '../../controller/api/trainingjob.ts';
+import { systemClock } from '../../controller/clock.ts';
+import { KubeClient } from '../../controller/kube/client.ts';
+import { kubeConnection } from '../../controller/kube/config.ts';
+import { Reflector } from '../../controller/kube/reflector.ts';
+import { trainingJobs } from '../../controller/kube/resources.ts';
+import { applyCrds, kubectl } from '../controlplane/crds.ts';
+import { startControlPlane, type ControlPlane } from '../controlplane/controlplane.ts';
+import { startSimulator, type Simulator, type SimulatorOptions } from '../runpod/simulator.ts';
+
+/** A control plane, a simulator and an operator as a process of its own, so that it can be killed for real. */
+export interface Rig {
+  readonly plane: ControlPlane;
+  readonly simulator: Simulator;
+  readonly kube: KubeClient;
+  readonly telemetryUrl: string;
+  readonly metricsUrl: string;
+  readonly keyFile: string;
+  /** Starts the operator; resolves when it is ready. */
+  start(extra?: Readonly<Record<string, string>>): Promise<void>;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>;
+  /** Resolves when the operator's process ends by itself. */
+  readonly exited: () => Promise<void>;
+  namespace(): Promise<string>;
+  create(namespace: string, name: string, spec: DeepPartial): Promise<TrainingJob>;
+  get(namespace: string, name: string): TrainingJob | undefined;
+  /** Resolves with the first version of the job that fits; rejects with what it was instead. */
+  until(namespace: string, name: string, fits: (job: TrainingJob) => boolean, ms?: number): Promise<TrainingJob>;
+  untilGone(namespace: string, name: string, ms?: number): Promise<void>;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+export type DeepPartial = { readonly [Key in keyof TrainingJobSpec]?: unknown };
+
+/** Durations short enough for tests; every one of them is a setting. */
+const shortened: Readonly<Record<string, string>> = {
+  INVENTORY_UNSETTLED_SECONDS: '0.3',
+  INVENTORY_CALM_SECONDS: '2',
+  GONE_GAP_SECONDS: '0.5',
+  CREATE_GRACE_SECONDS: '2',
+  RUNPOD_TIMEOUT_SECONDS: '3',
+  STOP_GRACE_SECONDS: '5',
+  HOLD_SECONDS: '20',
+  HEARTBEAT_SECONDS: '0.5',
+  REFUSAL_BACKOFF_SECONDS: '0.5',
+  REFUSAL_BACKOFF_MAX_SECONDS: '2',
+  RECHECK_SECONDS: '0.5',
+  PROGRESS_WRITE_SECONDS: '1',
+  SWEEP_GAP_SECONDS: '1',
+  LOG_LEVEL: 'debug',
+};
+
+export async function startRig(options: Partial<SimulatorOptions> = {}): Promise<Rig> {
+  const folder = mkdtempSync(join(tmpdir(), 'trainingjob-rig-'));
+  const plane = await startControlPlane();
+  await applyCrds(plane);
+  const simulator = await startSimulator({
+    folder: join(folder, 'runpod'),
+    limits: [{ name: 'minute', requests: 100_000 }],
+    provisionMs: 50,
+    startMs: 50,
+    ...options,
+  });
+  const keyFile = join(folder, 'key');
+  writeFileSync(keyFile, simulator.apiKey);
+  const [telemetryPort, metricsPort] = await freePorts();
+  const environment = {
+    ...process.env,
+    KUBECONFIG: plane.kubeconfigPath,
+    RUNPOD_API_URL: simulator.url,
+    RUNPOD_API_KEY_FILE: keyFile,
+    TRAINER_IMAGE: 'stub:heartbeat',
+    TELEMETRY_URL: `http://127.0.0.1:${telemetryPort}`,
+    TELEMETRY_LISTEN: `127.0.0.1:${telemetryPort}`,
+    METRICS_LISTEN: `127.0.0.1:${metricsPort}`,
+    STORE_PATH: join(folder, 'store', 'telemetry.sqlite'),
+    ...shortened,
+  };
+  const kube = new KubeClient({ connection: kubeConnection(plane.kubeconfigPath), clock: systemClock });
+  const listeners = new Set<() => void>();
+  const reflector = new Reflector<TrainingJob>({
+    client: kube,
+    type: trainingJobs,
+    clock: systemClock,
+    log: pino({ enabled: false }),
+    onKey: () => {
+      for (const listener of listeners) listener();
+    },
+  });
+  reflector.start();
+  await reflector.synced;
+  const logPath = join(folder, 'operator.log');
+  let child: ChildProcess | undefined;
+  let exited = Promise.resolve();
+
+  const settled = <T>(look: () => T | undefined, ms: number, otherwise: () => string): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => end(() => reject(new Error(otherwise()))), ms);
+      function end(result: () => void): void {
+        clearTimeout(timer);
+        listeners.delete(check);
+        result();
+      }
+      function check(): void {
+        const found = look();
+        if (found !== undefined) end(() => resolve(found));
+      }
+      listeners.add(check);
+      check();
+    });
+
+  const rig: Rig = {
+    plane,
+    simulator,
+    kube,
+    keyFile,
+    telemetryUrl: environment.TELEMETRY_URL,
+    metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
+    exited: () => exited,
+    log: () => readFileSync(logPath, 'utf8'),
+    async start(extra = {}) {
+      const out = openSync(logPath, 'a');
+      const started = spawn(process.execPath, [new URL('../../controller/main.ts', import.meta.url).pathname], {
+        env: { ...environment, ...extra },
+        stdio: ['ignore', out, out],
+      });
+      child = started;
+      exited = new Promise((resolve) => started.once('exit', () => resolve()));
+      await untilReady(`${environment.TELEMETRY_URL}/healthz`, started, () => readFileSync(logPath, 'utf8'));
+    },
+    async kill() {
+      child?.kill('SIGKILL');
+      await exited;
+    },
+    async namespace() {
+      const name = `t-${Math.random().toString(36).slice(2, 10)}`;
+      await kubectl(plane, ['create', 'namespace', name]);
+      return name;
+    },
+    create: (namespace, name, spec) =>
+      kube.create<TrainingJob>(trainingJobs, namespace, { apiVersion, kind, metadata: { name, namespace }, spec }),
+    get: (namespace, name) => reflector.store.get(`${namespace}/${name}`),
+    until: (namespace, name, fits, ms = 20_000) =>
+      settled(
+        () => {
+          const job = reflector.store.get(`${namespace}/${name}`);
+          return job && fits(job) ? job : undefined;
+        },
+        ms,
+        () => `after ${ms} ms ${name} is ${JSON.stringify(reflector.store.get(`${namespace}/${name}`)?.status, null, 1)}\n${rig.log().slice(-3000)}`,
+      ),
+    untilGone: async (namespace, name, ms = 20_000) => {
+      await settled(
+        () => (reflector.store.get(`${namespace}/${name}`) ? undefined : true),
+        ms,
+        () => `after ${ms} ms ${name} is still there: ${JSON.stringify(reflector.store.get(`${namespace}/${name}`), null, 1)}\n${rig.log().slice(-3000)}`,
+      );
+    },
+    async stop() {
+      child?.kill('SIGTERM');
+      await exited;
+      await reflector.stop();
+      await Promise.all([simulator.stop(), plane.stop(), kube.close()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return rig;
+}
+
+/** A job whose pod is a stub that behaves as `behaviour` says. */
+export function stubSpec(behaviour: string, more: DeepPartial = {}): DeepPartial {
+  return {
+    trainer: { custom: { image: `stub:${behaviour}`, command: ['stub'] } },
+    compute: { candidates: [{ name: 'cpu', cpu: { flavor: 'cpu3c', vcpus: 2 } }] },
+    scoring: { strategy: 'MultiMetric' },
+    ...more,
+  };
+}
+
+export function condition(job: TrainingJob, type: string): { status: string; reason: string; message: string } | undefined {
+  return job.status?.conditions?.find((entry) => entry.type === type);
+}
+
+async function untilReady(url: string, child: ChildProcess, log: () => string): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}:\n${log().slice(-3000)}`);
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the operator did not become ready:\n${log().slice(-3000)}`);
+}
+
+async function freePorts(): Promise<readonly [number, number]> {
+  const servers = [createServer(), createServer()];
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
+  const [first = 0, second = 0] = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return [first, second];
+}

@@ -1,0 +1,112 @@
+import type { Catalog } from './catalog.ts';
+import { podBilling } from './billing.ts';
+import { parseCreate } from './create.ts';
+import type { Faults } from './faults.ts';
+import { podJson, type Pods, type SimulatedPod, type Volume } from './pods.ts';
+import { Problem } from './problem.ts';
+
+export interface ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly body: string;
+  /** The pod whose own key was sent; undefined for the account's key. */
+  readonly podKeyOf: string | undefined;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly json?: unknown;
+  /** Sent instead of an answer. */
+  readonly cut?: true;
+  readonly html?: string;
+  readonly delayMs?: number;
+}
+
+export interface ApiContext {
+  readonly pods: Pods;
+  readonly catalog: Catalog;
+  readonly faults: Faults;
+  readonly volumes: readonly Volume[];
+}
+
+/** Runpod's API v2, as far as an operator and an agent use it. Errors are thrown as Problems. */
+export async function serveApi(context: ApiContext, request: ApiRequest): Promise<ApiAnswer> {
+  const { catalog, volumes, pods } = context;
+  const pod = /^\/v2\/pods\/([^/]+)$/.exec(request.path)?.[1];
+  if (request.podKeyOf !== undefined && request.podKeyOf !== pod) throw new Problem(403, 'access denied');
+  if (pod !== undefined) return servePod(context, request, decodeURIComponent(pod));
+  switch (request.path) {
+    case '/v2/pods':
+      if (request.method === 'POST') return create(context, request.body);
+      return get(request, { pods: listed(context).map(podJson) });
+    case '/v2/catalog/gpus':
+      return get(request, catalog.gpuList());
+    case '/v2/catalog/cpus':
+      return get(request, catalog.cpuList());
+    case '/v2/network-volumes':
+      return get(request, { networkVolumes: volumes.map((volume) => ({ ...volume, type: 'STANDARD' })) });
+    case '/v2/billing/pods':
+      return get(request, podBilling(pods.all(), request.query.get('podId')));
+    default:
+      throw new Problem(404, 'resource not found');
+  }
+}
+
+function get(request: ApiRequest, json: unknown): ApiAnswer {
+  if (request.method !== 'GET')
+    throw new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: 'GET' });
+  return { status: 200, json };
+}
+
+function create({ pods, faults }: ApiContext, text: string): ApiAnswer {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw new Problem(400, 'malformed JSON in request body');
+  }
+  const parsed = parseCreate(body);
+  const refusal = faults.take('refuseCreate', parsed.name);
+  if (refusal) throw refused(refusal);
+  const pod = pods.create(parsed);
+  const json = podJson(pod);
+  if (faults.take('loseCreateReply', parsed.name)) return { status: 201, cut: true };
+  if (faults.take('createThen500', parsed.name)) throw new Problem(500, 'internal error');
+  if (faults.take('createWithoutId', parsed.name)) return { status: 201, json: { ...json, id: undefined } };
+  const slow = faults.take('slowCreateReply', parsed.name);
+  return { status: 201, json, ...(slow && { delayMs: slow.ms }) };
+}
+
+export function refused(fault: {
+  readonly status: number;
+  readonly detail: string;
+  readonly retryAfterSeconds?: number;
+}): Problem {
+  const headers: Record<string, string> =
+    fault.retryAfterSeconds === undefined ? {} : { 'Retry-After': String(fault.retryAfterSeconds) };
+  return new Problem(fault.status, fault.detail, [], headers);
+}
+
+function listed({ pods, faults }: ApiContext): readonly SimulatedPod[] {
+  if (faults.take('emptyList')) return [];
+  const live = pods.all().filter((pod) => pod.endedMs === undefined);
+  return live.filter((pod) => {
+    if (faults.take('listLacks', pod.body.name)) return false;
+    const lag = faults.list().find((fault) => fault.kind === 'listLag' && pod.body.name.includes(fault.match ?? ''));
+    return !(lag?.kind === 'listLag' && Date.now() - pod.createdMs < lag.ms);
+  });
+}
+
+async function servePod({ pods, faults }: ApiContext, request: ApiRequest, id: string): Promise<ApiAnswer> {
+  const pod = pods.live(id);
+  if (!pod) throw new Problem(404, 'resource not found');
+  if (request.method === 'GET') return { status: 200, json: podJson(pod) };
+  if (request.method !== 'DELETE')
+    throw new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: 'GET, DELETE' });
+  const refusal = faults.take('refuseDelete', pod.body.name);
+  if (refusal) throw refused(refusal);
+  if (faults.take('deleteNotFound', pod.body.name)) throw new Problem(404, 'resource not found');
+  if (!faults.take('deleteIgnored', pod.body.name)) void pods.delete(id);
+  return { status: 204 };
+}

@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { refused, serveApi, type ApiAnswer } from './api.ts';
+import { billLine, type BillLine } from './billing.ts';
+import { Catalog } from './catalog.ts';
+import { serveControl } from './control.ts';
+import { Faults, type Fault } from './faults.ts';
+import { Pods, type SimulatedPod, type Volume } from './pods.ts';
+import { Problem } from './problem.ts';
+import { publishedLimits, RateLimit, type WindowLimit } from './ratelimit.ts';
+
+export interface SimulatorOptions {
+  /** Where pods' disks and network volumes live. Volumes stay when the simulator ends. */
+  readonly folder: string;
+  readonly images?: Readonly<Record<string, readonly string[]>>;
+  readonly port?: number;
+  readonly apiKey?: string;
+  readonly volumes?: readonly Volume[];
+  readonly provisionMs?: number;
+  readonly startMs?: number;
+  readonly restartMs?: number;
+  readonly limits?: readonly WindowLimit[];
+}
+
+/** One call that the API got, for counting them. */
+export interface CallRecord {
+  readonly atMs: number;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Whether a pod's own key was used. */
+  readonly byPod: boolean;
+}
+
+export interface Simulator {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly faults: Faults;
+  readonly catalog: Catalog;
+  readonly pods: Pods;
+  readonly calls: readonly CallRecord[];
+  fault(fault: Fault): void;
+  bill(): readonly BillLine[];
+  /** Folder of a network volume on this machine. */
+  volumeFolder(id: string): string;
+  /** Pods that are billed now. */
+  live(): readonly SimulatedPod[];
+  /** Ends every process that a pod started. */
+  stop(): Promise<void>;
+}
+
+const mostCalls = 100_000;
+
+/** Starts the simulator on a port of this machine. */
+export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
+  const { folder, images = {}, volumes = [] } = options;
+  mkdirSync(folder, { recursive: true });
+  const apiKey = options.apiKey ?? `rpa_${randomBytes(16).toString('hex')}`;
+  const faults = new Faults();
+  const catalog = new Catalog();
+  const calls: CallRecord[] = [];
+  const limit = new RateLimit(options.limits ?? publishedLimits);
+  const guardian = spawn(process.execPath, [new URL('../controlplane/guardian.ts', import.meta.url).pathname], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  guardian.unref();
+  let url = '';
+  const pods = new Pods({
+    folder,
+    images,
+    catalog,
+    faults,
+    volumes,
+    provisionMs: options.provisionMs ?? 300,
+    startMs: options.startMs ?? 200,
+    restartMs: options.restartMs ?? 1000,
+    url: () => url,
+    guard: (line) => void guardian.stdin.write(`${line}\n`),
+  });
+  const volumeFolder = (id: string): string => join(folder, 'volumes', id);
+  for (const volume of volumes) mkdirSync(volumeFolder(volume.id), { recursive: true });
+
+  const simulator: Omit<Simulator, 'url' | 'stop'> = {
+    apiKey,
+    faults,
+    catalog,
+    pods,
+    calls,
+    fault: (fault) => faults.add(fault),
+    bill: () => pods.all().map(billLine),
+    volumeFolder,
+    live: () => pods.all().filter((pod) => pod.endedMs === undefined),
+  };
+
+  const answer = async (
+    request: IncomingMessage,
+    body: string,
+  ): Promise<ApiAnswer & { headers?: Record<string, string> }> => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
+    const key = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+    const byPod = pods.all().find((pod) => pod.key === key && pod.endedMs === undefined);
+    if (key === undefined) throw new Problem(401, 'missing bearer token');
+    if (key !== apiKey && !byPod) throw new Problem(401, 'invalid bearer token');
+    if (byPod && faults.take('podKeyRefused', byPod.body.name)) throw new Problem(401, 'invalid bearer token');
+    const all = byPod ? undefined : faults.take('refuseAll');
+    if (all) throw refused(all);
+    const html = byPod ? undefined : faults.take('htmlError');
+    if (html) return { status: html.status, html: '<html><body>502 Bad Gateway</body></html>' };
+    const full = byPod ? undefined : limit.count();
+    if (full) {
+      throw new Problem(429, `rate limit exceeded for the ${full.window} window`, [], {
+        'Retry-After': String(full.retryAfterSeconds),
+      });
+    }
+    return serveApi(
+      { pods, catalog, faults, volumes },
+      { method: request.method ?? 'GET', path: pathname, query: searchParams, body, podKeyOf: byPod?.id },
+    );
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = await text(request);
+    const path = (request.url ?? '/').split('?')[0] ?? '/';
+    if (path.startsWith('/_sim/')) return serveControl(simulator, request, response, body);
+    let status: number;
+    try {
+      const result = await answer(request, body);
+      ({ status } = result);
+      if (result.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, result.delayMs));
+      if (result.cut) request.socket.destroy();
+      else if (result.html !== undefined) response.writeHead(status, { 'content-type': 'text/html' }).end(result.html);
+      else if (result.json === undefined) response.writeHead(status, limit.headers()).end();
+      else
+        response
+          .writeHead(status, { 'content-type': 'application/json', ...limit.headers() })
+          .end(JSON.stringify(result.json));
+    } catch (error) {
+      const problem = error instanceof Problem ? error : new Problem(500, String(error));
+      ({ status } = problem);
+      const limits = status === 401 ? {} : limit.headers();
+      response
+        .writeHead(status, { 'content-type': 'application/problem+json', ...limits, ...problem.headers })
+        .end(JSON.stringify(problem.body()));
+    }
+    const byPod = !request.headers.authorization?.includes(apiKey);
+    if (calls.length < mostCalls) calls.push({ atMs: Date.now(), method: request.method ?? '', path, status, byPod });
+  };
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return Object.assign(simulator, {
+    url,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await pods.stop();
+      guardian.stdin.end();
+    },
+  });
+}
+
+async function text(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}

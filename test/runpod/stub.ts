@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto';
+import type { Container } from './container.ts';
+
+interface StubAnswer {
+  readonly commands?: readonly { readonly type: string }[];
+}
+
+/** What a stub does after it connected; its image is `stub:` and this word. */
+const behaviours = ['heartbeat', 'succeed', 'fail', 'silent', 'never', 'stubborn'] as const;
+type Behaviour = (typeof behaviours)[number];
+
+/**
+ * A trainer without a process, so that hundreds of pods fit on a small machine. It speaks the agent's protocol: fetches its
+ * configuration, gives signs of life, and
+ * - heartbeat: goes on for ever, and obeys a stop;
+ * - succeed, fail: reports a few points and an end;
+ * - silent: is never heard again;
+ * - never: does not connect at all;
+ * - stubborn: gives signs of life and ignores every command.
+ */
+export function runStub(image: string, env: Readonly<Record<string, string>>): Container {
+  const wanted = image.slice('stub:'.length);
+  const behaviour = behaviours.find((word) => word === wanted) ?? 'heartbeat';
+  const stopped = new AbortController();
+  const running =
+    behaviour === 'never' ? Promise.resolve() : live(behaviour, env, stopped.signal).catch(() => undefined);
+  return {
+    pid: undefined,
+    kill: () => stopped.abort(),
+    async stop() {
+      stopped.abort();
+      await running;
+    },
+  };
+}
+
+async function live(behaviour: Behaviour, env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+  const base = `${env['TRAININGJOB_URL']}/v1/jobs/${env['TRAININGJOB_UID']}/attempts/${env['TRAININGJOB_ATTEMPT']}`;
+  const podID = env['RUNPOD_POD_ID'] ?? '';
+  const headers = {
+    authorization: `Bearer ${env['TRAININGJOB_TOKEN']}`,
+    'x-runpod-pod-id': podID,
+    'content-type': 'application/json',
+  };
+  const config = (await repeated(() => fetch(`${base}/config`, { headers, signal }), signal)) as {
+    agent: { heartbeatSeconds: number };
+  };
+  const session = randomBytes(8).toString('hex');
+  let sequence = 0;
+  const post = (events: readonly object[]): Promise<unknown> => {
+    const body = JSON.stringify({ session, podID, events, ...(events.length > 0 && { sequence: (sequence += 1) }) });
+    return repeated(() => fetch(`${base}/events`, { method: 'POST', headers, body, signal }), signal);
+  };
+  await post([{ type: 'started', trainerVersion: 'stub' }]);
+  if (behaviour === 'succeed' || behaviour === 'fail') {
+    await post(story());
+    const good = behaviour === 'succeed';
+    await post([
+      {
+        type: 'final',
+        outcome: good ? 'Succeeded' : 'Failed',
+        exitCode: good ? 0 : 1,
+        reason: good ? 'Succeeded' : 'TrainerFailed',
+        message: good ? 'The stub is done.' : 'The stub failed on purpose.',
+      },
+    ]);
+  }
+  if (behaviour === 'silent') return;
+  while (!signal.aborted) {
+    await delay(config.agent.heartbeatSeconds * 1000, signal);
+    const answer = (await post([])) as StubAnswer;
+    if (behaviour !== 'stubborn' && answer.commands?.some((command) => command.type === 'stop')) {
+      await post([
+        { type: 'final', outcome: 'Stopped', exitCode: 130, reason: 'Stopped', message: 'Stopped on request.' },
+      ]);
+    }
+  }
+}
+
+function story(): readonly object[] {
+  const steps = [10, 20, 30];
+  return [
+    { type: 'totals', totalSteps: 30, evaluationEverySteps: 10 },
+    ...steps.flatMap((step) => [
+      { type: 'point', step, metrics: { 'train/loss': 1 / step } },
+      { type: 'evaluation', step, evalLoss: 1.5 / step, trainLoss: 1 / step, trainLossStep: step, metrics: {} },
+    ]),
+  ];
+}
+
+/** The JSON of the first good answer; 410 and 401 end the stub, anything else is tried again. */
+async function repeated(send: () => Promise<Response>, signal: AbortSignal): Promise<unknown> {
+  for (;;) {
+    const response = await send().catch(() => undefined);
+    if (response?.ok) return response.json();
+    if (signal.aborted || response?.status === 410 || response?.status === 401) throw new Error('the stub is over');
+    await response?.body?.cancel();
+    await delay(500, signal);
+  }
+}
+
+function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+    if (signal.aborted) done();
+    signal.addEventListener('abort', done);
+  });
+}
