@@ -1,0 +1,3 @@
+from trainingjob.cli import entry
+
+entry()

@@ -1,0 +1,69 @@
+"""The operator's side of the protocol: configuration and events, in words of this program."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainingjob.agent.http import Answer, send
+from trainingjob.agent.identity import Identity
+
+Verdict = Literal["ok", "later", "superseded", "refused", "conflict"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an answer means. `later`: keep and try again. `refused`: never send this again."""
+
+    verdict: Verdict
+    detail: str
+    retry_after: float | None
+    commands: list[dict[str, Any]]
+
+
+class Operator:
+    """Calls of one attempt. An answer may renew the token; the newest is used."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._base = f"{identity.url}/v1/jobs/{identity.uid}/attempts/{identity.attempt}"
+        self._token = identity.token
+        self._lock = threading.Lock()
+
+    def config(self) -> tuple[Reply, Any]:
+        """Asks for the configuration; the second part is it, when the verdict is ok."""
+        answer = send("GET", f"{self._base}/config", self._headers())
+        return _reply(answer), answer.body
+
+    def post(
+        self, session: str, sequence: int | None, events: list[dict[str, Any]], stage: str, step: int | None
+    ) -> Reply:
+        """Sends a batch, or a sign of life when there are no events."""
+        body: dict[str, Any] = {"session": session, "podID": self._identity.pod_id, "stage": stage, "events": events}
+        if sequence is not None:
+            body["sequence"] = sequence
+        if step is not None:
+            body["step"] = step
+        answer = send("POST", f"{self._base}/events", self._headers(), body)
+        if answer.status == 200 and isinstance(answer.body, dict) and isinstance(answer.body.get("token"), str):
+            with self._lock:
+                self._token = answer.body["token"]
+        return _reply(answer)
+
+    def _headers(self) -> dict[str, str]:
+        with self._lock:
+            return {"Authorization": f"Bearer {self._token}", "X-Runpod-Pod-Id": self._identity.pod_id}
+
+
+def _reply(answer: Answer) -> Reply:
+    commands = answer.body.get("commands") if isinstance(answer.body, dict) else None
+    good = answer.status == 200 and isinstance(answer.body, dict)
+    verdict: Verdict = "ok" if good else _verdict(answer.status)
+    return Reply(verdict, answer.detail, answer.retry_after, commands if isinstance(commands, list) else [])
+
+
+def _verdict(status: int) -> Verdict:
+    if status == 410:
+        return "superseded"
+    if status == 409:
+        return "conflict"
+    return "refused" if status in (400, 413, 415, 422) else "later"

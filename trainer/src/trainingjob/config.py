@@ -1,0 +1,203 @@
+"""The configuration of one run: what the operator sends to the agent, and what `trainingjob run --config` reads."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainingjob.fields import Fields, invalid
+from trainingjob.scoring.best import Scoring
+from trainingjob.tabular.parameters import TabularConfig, parse_tabular
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """Whose run this is; a stored final report counts only for the same uid, run and spec hash."""
+
+    uid: str
+    namespace: str
+    name: str
+    attempt: int
+    run: int
+    spec_hash: str
+
+
+@dataclass(frozen=True)
+class Custom:
+    """Any trainer: a command and its arguments."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """How often checkpoints are saved, in steps (None: at every evaluation), and how many stay."""
+
+    every_steps: int | None
+    keep_best: int
+    keep_last: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Folder URIs of this run; None where the job stores nothing of that kind."""
+
+    checkpoints: str | None
+    output: str | None
+
+
+@dataclass(frozen=True)
+class AgentDurations:
+    """Seconds."""
+
+    heartbeat: float
+    hold: float
+    stop_grace: float
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run needs. `raw` is the object that was parsed."""
+
+    job: Job
+    trainer: TabularConfig | Custom
+    env: dict[str, str]
+    evaluation_every_steps: int | None
+    checkpoints: Checkpoints | None
+    storage: Storage
+    scoring: Scoring
+    agent: AgentDurations
+    raw: dict[str, Any]
+
+
+def parse_config(value: Any) -> Config:
+    """Parses a configuration.
+
+    Raises:
+        TrainingError: exit code 2, with a sentence that names the member and what to write instead.
+    """
+    fields = Fields(value, "")
+    version = fields.get("protocolVersion")
+    if version is not None and version != PROTOCOL_VERSION:
+        raise invalid(
+            f"protocolVersion: is {version}, this trainer speaks {PROTOCOL_VERSION}; use an image that fits the operator"
+        )
+    fields.get("output")
+    evaluation = fields.get("evaluation")
+    config = Config(
+        job=_job(fields.get("job")),
+        trainer=_trainer(fields.require("trainer")),
+        env=_env(fields.get("env")),
+        evaluation_every_steps=_evaluation(evaluation) if evaluation is not None else None,
+        checkpoints=_checkpoints(fields.get("checkpoints")),
+        storage=_storage(fields.get("storage")),
+        scoring=_scoring(fields.get("scoring")),
+        agent=_agent(fields.get("agent")),
+        raw=value,
+    )
+    fields.close()
+    return config
+
+
+def _job(value: Any) -> Job:
+    fields = Fields({} if value is None else value, "job")
+    job = Job(
+        uid=fields.text("uid", "local"),
+        namespace=fields.text("namespace", "local"),
+        name=fields.text("name", "local"),
+        attempt=fields.integer("attempt", 1, least=0),
+        run=fields.integer("run", 1, least=1),
+        spec_hash=fields.text("specHash", "local"),
+    )
+    fields.close()
+    return job
+
+
+def _trainer(value: Any) -> TabularConfig | Custom:
+    fields = Fields(value, "trainer")
+    tabular, custom = fields.get("tabular"), fields.get("custom")
+    fields.close()
+    if (tabular is None) == (custom is None):
+        raise invalid("trainer: write exactly one of tabular and custom")
+    return parse_tabular(tabular) if tabular is not None else _custom(custom)
+
+
+def _custom(value: Any) -> Custom:
+    fields = Fields(value, "trainer.custom")
+    command, args = fields.get("command") or [], fields.get("args") or []
+    fields.get("image")
+    fields.close()
+    words = [*command, *args]
+    if not command or not all(isinstance(word, str) for word in words):
+        raise invalid('trainer.custom.command: must be a list of texts, such as ["python", "train.py"]')
+    return Custom(command=tuple(words))
+
+
+def _env(value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
+        raise invalid("env: must be an object of texts")
+    return dict(value)
+
+
+def _evaluation(value: Any) -> int:
+    fields = Fields(value, "evaluation")
+    every = fields.integer("everySteps", least=1)
+    fields.close()
+    return every
+
+
+def _checkpoints(value: Any) -> Checkpoints | None:
+    if value is None:
+        return None
+    fields = Fields(value, "checkpoints")
+    fields.get("uri")
+    every = fields.get("everySteps")
+    checkpoints = Checkpoints(
+        every_steps=None if every is None else fields.integer("everySteps", least=1),
+        keep_best=fields.integer("keepBest", 1, least=1),
+        keep_last=fields.integer("keepLast", 2, least=1),
+    )
+    fields.close()
+    return checkpoints
+
+
+def _storage(value: Any) -> Storage:
+    fields = Fields({} if value is None else value, "storage")
+    checkpoints, output = fields.get("checkpoints"), fields.get("output")
+    fields.close()
+    return Storage(checkpoints=checkpoints, output=output)
+
+
+def _scoring(value: Any) -> Scoring:
+    fields = Fields({"strategy": "MultiMetric"} if value is None else value, "scoring")
+    strategy = fields.text("strategy")
+    metric = fields.get("metric")
+    fields.close()
+    if strategy == "MultiMetric":
+        return Scoring(metric=None, goal="Minimize")
+    if strategy != "SingleMetric":
+        raise invalid(f"scoring.strategy: must be MultiMetric or SingleMetric, not {strategy!r}")
+    inner = Fields(metric, "scoring.metric")
+    name, goal = inner.text("name"), inner.text("goal")
+    inner.close()
+    if goal not in ("Minimize", "Maximize"):
+        raise invalid(f"scoring.metric.goal: must be Minimize or Maximize, not {goal!r}")
+    checked: Literal["Minimize", "Maximize"] = "Maximize" if goal == "Maximize" else "Minimize"
+    return Scoring(metric=name, goal=checked)
+
+
+def _agent(value: Any) -> AgentDurations:
+    fields = Fields({} if value is None else value, "agent")
+
+    def seconds(name: str, default: str) -> float:
+        return fields.decimal(name, default, lambda number: number >= 0, "a number of seconds of at least 0")
+
+    durations = AgentDurations(
+        heartbeat=seconds("heartbeatSeconds", "10"),
+        hold=seconds("holdSeconds", "120"),
+        stop_grace=seconds("stopGraceSeconds", "120"),
+    )
+    fields.close()
+    return durations

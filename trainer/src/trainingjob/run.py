@@ -1,0 +1,47 @@
+"""One run by itself, in this process: what the agent starts as its child, and what `trainingjob run` does on a terminal."""
+
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from trainingjob import __version__, reporting
+from trainingjob.config import Config, Custom
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.fields import invalid
+
+
+def train_here(config: Config) -> int:
+    """Trains in this process. What goes wrong is written to standard error and becomes the exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reporting.request_stop())
+    try:
+        if isinstance(config.trainer, Custom):
+            raise invalid("trainer.custom: is started by the agent; run its command yourself")
+        # Imported here: the agent of a custom trainer needs neither XGBoost nor scikit-learn.
+        from trainingjob.tabular.train import train
+
+        return int(train(config, __version__))
+    except TrainingError as error:
+        reporting.emit({"type": "failure", "message": str(error)})
+        sys.stderr.write(f"{error}\n")
+        return int(error.code)
+    except MemoryError:
+        message = "the pod's memory did not suffice; choose a candidate with more, or fewer rows or columns"
+        reporting.emit({"type": "failure", "message": message})
+        sys.stderr.write(f"{message}\n")
+        return int(ExitCode.OUT_OF_MEMORY)
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def with_output(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration with checkpoints and output below a folder of this machine."""
+    base = folder.absolute().as_uri()
+    return {
+        **raw,
+        "checkpoints": raw.get("checkpoints") or {},
+        "storage": {"checkpoints": f"{base}/checkpoints", "output": f"{base}/output"},
+    }
