@@ -10,6 +10,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     globalSetup: ['test/controlplane/global-setup.ts'],
-    reporters: process.env['CI'] ? ['default', ['json', { outputFile: '.state/vitest.json' }]] : ['default', ['json', { outputFile: '.state/vitest.json' }]],
+    reporters: process.env['CI']
+      ? ['default', ['json', { outputFile: '.state/vitest.json' }]]
+      : ['default', ['json', { outputFile: '.state/vitest.json' }]],
   },
 });

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
-import { KubeClient, type KubeObject, type ResourceType, type WatchEvent } from './client.ts';
+import type { KubeClient, KubeObject, ResourceType, WatchEvent } from './client.ts';
 import { KubeError } from './errors.ts';
 import { ObjectStore, storeKey } from './store.ts';
 

@@ -11,11 +11,11 @@ export interface ProcessMetrics {
   readonly runpod: RunpodObserver & QuotaObserver;
   readonly kube: KubeObserver;
   readonly telemetry: TelemetryObserver;
-  reconciled(result: string, seconds: number): void;
-  cacheMiss(): void;
-  swept(reason: string): void;
+  readonly reconciled: (result: string, seconds: number) => void;
+  readonly cacheMiss: () => void;
+  readonly swept: (reason: string) => void;
   /** The exposition format of Prometheus. */
-  render(): Promise<string>;
+  readonly render: () => Promise<string>;
 }
 
 const seconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30];

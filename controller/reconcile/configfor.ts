@@ -1,6 +1,6 @@
 import type { TrainingJob } from '../api/trainingjob.ts';
 import type { SecretReader } from '../kube/secrets.ts';
-import type { ConfigAnswer } from '../telemetry/server.ts';
+import type { ConfigAnswer } from '../telemetry/dependencies.ts';
 import { resolveEnv } from './observe.ts';
 import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
 

@@ -1,4 +1,4 @@
-import type { TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
 
 export interface JobEvent {
   readonly type: 'Normal' | 'Warning';
@@ -28,42 +28,44 @@ function attemptEvents(before: TrainingJobStatus, after: TrainingJobStatus): rea
   const attempt = after.attempt;
   if (!attempt) return [];
   const old = before.attempt?.number === attempt.number ? before.attempt : undefined;
-  const events: JobEvent[] = [];
-  if (old?.state !== attempt.state) {
-    if (attempt.state === 'Observed') {
+  const events = old?.state === attempt.state ? [] : stateEvents(attempt, old, after);
+  const connected = attempt.connectedTime !== undefined && old?.connectedTime === undefined;
+  return [
+    ...events,
+    ...(connected ? [normal('TrainerConnected', `The trainer in pod ${attempt.podID} connected.`)] : []),
+    ...(attempt.stop && !old?.stop ? [warning(attempt.stop.reason, attempt.stop.message)] : []),
+    ...(attempt.end && !old?.end ? [warning(attempt.end.reason, attempt.end.message)] : []),
+  ];
+}
+
+function stateEvents(attempt: Attempt, old: Attempt | undefined, after: TrainingJobStatus): readonly JobEvent[] {
+  switch (attempt.state) {
+    case 'Intent':
+      return [];
+    case 'Observed': {
       const how = old?.state === 'Unknown' ? 'Adopted' : 'Rented';
-      events.push(
-        normal(
-          `Pod${how}`,
-          `${how} pod ${attempt.podID} (${attempt.instance}) in ${attempt.dataCenter ?? 'an unknown data center'} at ${attempt.pricePerHour} USD per hour.`,
-        ),
-      );
+      const place = attempt.dataCenter ?? 'an unknown data center';
+      const what = `${attempt.podID} (${attempt.instance}) in ${place} at ${attempt.pricePerHour} USD per hour`;
+      return [normal(`Pod${how}`, `${how} pod ${what}.`)];
     }
-    if (attempt.state === 'Refused') {
+    case 'Refused': {
       const refusal = after.placement?.refusals?.find((entry) => entry.candidate === attempt.candidate);
-      events.push(
+      return [
         warning(
           refusal?.class ?? 'Refused',
           `Runpod refused candidate ${attempt.candidate}: ${refusal?.message ?? ''}`,
         ),
-      );
+      ];
     }
-    if (attempt.state === 'Unknown') {
-      events.push(
+    case 'Unknown':
+      return [
         warning('CreateOutcomeUnknown', `The create of pod ${attempt.podName} got no usable answer; looking for it.`),
-      );
-    }
-    if (attempt.state === 'Abandoned')
-      events.push(warning('CreateAbandoned', `Pod ${attempt.podName} never appeared.`));
-    if (attempt.state === 'Gone')
-      events.push(normal('PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`));
+      ];
+    case 'Abandoned':
+      return [warning('CreateAbandoned', `Pod ${attempt.podName} never appeared.`)];
+    case 'Gone':
+      return [normal('PodGone', `Pod ${attempt.podID ?? attempt.podName} is proved gone.`)];
   }
-  if (attempt.connectedTime !== undefined && old?.connectedTime === undefined) {
-    events.push(normal('TrainerConnected', `The trainer in pod ${attempt.podID} connected.`));
-  }
-  if (attempt.stop && !old?.stop) events.push(warning(attempt.stop.reason, attempt.stop.message));
-  if (attempt.end && !old?.end) events.push(warning(attempt.end.reason, attempt.end.message));
-  return events;
 }
 
 function bestEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {

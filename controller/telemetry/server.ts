@@ -1,31 +1,10 @@
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
-import type { Clock } from '../clock.ts';
+import type { ServerDependencies } from './dependencies.ts';
 import { agentRoutes } from './routes/agent.ts';
 import { healthRoutes } from './routes/health.ts';
 import { readRoutes } from './routes/read.ts';
-import type { Config } from './protocol.ts';
+import { errorBody } from './errorbody.ts';
 import { limits } from './schema.ts';
-import type { TelemetryStore } from './store/store.ts';
-import type { Telemetry } from './telemetry.ts';
-
-export type ConfigAnswer =
-  | { readonly status: 'ok'; readonly config: Config }
-  | { readonly status: 'wait'; readonly reason: string }
-  | { readonly status: 'superseded' };
-
-export interface ServerDependencies {
-  readonly telemetry: Telemetry;
-  readonly store: TelemetryStore;
-  readonly clock: Clock;
-  /** The configuration of an attempt, for the pod that was recorded for it. */
-  readonly configFor: (uid: string, attempt: number) => Promise<ConfigAnswer>;
-  /** Whether a Kubernetes token may get this TrainingJob. */
-  readonly authorize: (
-    token: string,
-    job: { readonly namespace: string; readonly name: string },
-  ) => Promise<'allowed' | 'denied' | 'unauthenticated'>;
-  readonly ready: () => { readonly ready: boolean; readonly reasons: readonly string[] };
-}
 
 /** The public HTTP server: agents report and fetch their configuration here, people read points. */
 export async function buildServer(dependencies: ServerDependencies): Promise<FastifyInstance> {
@@ -60,16 +39,4 @@ export async function buildServer(dependencies: ServerDependencies): Promise<Fas
   await server.register(readRoutes, dependencies);
   await server.register(healthRoutes, dependencies);
   return server;
-}
-
-export function errorBody(
-  code: string,
-  message: string,
-): { readonly error: { readonly code: string; readonly message: string } } {
-  return { error: { code, message } };
-}
-
-/** The token of `Authorization: Bearer TOKEN`; empty when there is none. */
-export function bearer(header: string | undefined): string {
-  return /^Bearer ([^\s]+)$/.exec(header ?? '')?.[1] ?? '';
 }

@@ -33,6 +33,16 @@ export type Refusal =
 
 export type Accepted = { readonly kind: 'accepted'; readonly answer: BatchAnswer };
 
+interface AppliedBatch {
+  readonly uid: string;
+  readonly attempt: number;
+  readonly podID: string;
+  readonly events: Batch['events'];
+  readonly atMs: number;
+  /** False while the store is replayed: nobody is told of what was told before. */
+  readonly live: boolean;
+}
+
 const replayPage = 500;
 
 /** All that trainers report goes through here: checked, made durable, summed up, and only then acknowledged. */
@@ -57,14 +67,9 @@ export class Telemetry {
       const page = await store.batches(after, replayPage);
       for (const row of page) {
         const events = JSON.parse(row.payload) as Batch['events'];
-        this.#apply(
-          row.uid,
-          row.attempt,
-          this.#attempts.get(attemptKey(row.uid, row.attempt))?.podID ?? '',
-          events,
-          row.receivedAt,
-          false,
-        );
+        const { uid, attempt, receivedAt: atMs } = row;
+        const podID = this.#attempts.get(attemptKey(uid, attempt))?.podID ?? '';
+        this.#apply({ uid, attempt, podID, events, atMs, live: false });
         after = row.id;
       }
       batches += page.length;
@@ -198,7 +203,7 @@ export class Telemetry {
     }
     if (result.kind === 'stored') {
       observe?.points(batch.events.filter((event) => event.type === 'point').length);
-      this.#apply(uid, attempt, batch.podID, batch.events, nowMs, true);
+      this.#apply({ uid, attempt, podID: batch.podID, events: batch.events, atMs: nowMs, live: true });
     }
     return { kind: 'accepted', answer: this.#answer(uid, attempt, { session, sequence }) };
   }
@@ -222,7 +227,7 @@ export class Telemetry {
     if (before?.attempt !== attempt) this.#options.onChange(uid, true);
   }
 
-  #apply(uid: string, attempt: number, podID: string, events: Batch['events'], atMs: number, live: boolean): void {
+  #apply({ uid, attempt, podID, events, atMs, live }: AppliedBatch): void {
     const before = this.#jobs.get(uid);
     let job = contact(before, uid, attempt, podID, atMs);
     if (job.attempt !== attempt) {

@@ -1,7 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -13,6 +11,7 @@ import { Reflector } from '../../controller/kube/reflector.ts';
 import { trainingJobs } from '../../controller/kube/resources.ts';
 import { applyCrds, kubectl } from '../controlplane/crds.ts';
 import { startControlPlane, type ControlPlane } from '../controlplane/controlplane.ts';
+import { freePorts, startOperatorProcess, type OperatorProcess } from './process.ts';
 import { startSimulator, type Simulator, type SimulatorOptions } from '../runpod/simulator.ts';
 
 /** A control plane, a simulator and an operator as a process of its own, so that it can be killed for real. */
@@ -72,7 +71,7 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
   });
   const keyFile = join(folder, 'key');
   writeFileSync(keyFile, simulator.apiKey);
-  const [telemetryPort, metricsPort] = await freePorts();
+  const [telemetryPort, metricsPort] = await freePorts(2);
   const environment = {
     ...process.env,
     KUBECONFIG: plane.kubeconfigPath,
@@ -99,8 +98,7 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
   reflector.start();
   await reflector.synced;
   const logPath = join(folder, 'operator.log');
-  let child: ChildProcess | undefined;
-  let exited = Promise.resolve();
+  let operator: OperatorProcess | undefined;
 
   const settled = <T>(look: () => T | undefined, ms: number, otherwise: () => string): Promise<T> =>
     new Promise((resolve, reject) => {
@@ -125,21 +123,14 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
     keyFile,
     telemetryUrl: environment.TELEMETRY_URL,
     metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
-    exited: () => exited,
+    exited: () => operator?.exited ?? Promise.resolve(),
     log: () => readFileSync(logPath, 'utf8'),
     async start(extra = {}) {
-      const out = openSync(logPath, 'a');
-      const started = spawn(process.execPath, [new URL('../../controller/main.ts', import.meta.url).pathname], {
-        env: { ...environment, ...extra },
-        stdio: ['ignore', out, out],
-      });
-      child = started;
-      exited = new Promise((resolve) => started.once('exit', () => resolve()));
-      await untilReady(`${environment.TELEMETRY_URL}/healthz`, started, () => readFileSync(logPath, 'utf8'));
+      operator = await startOperatorProcess({ ...environment, ...extra }, logPath);
     },
     async kill() {
-      child?.kill('SIGKILL');
-      await exited;
+      operator?.child.kill('SIGKILL');
+      await operator?.exited;
     },
     async namespace() {
       const name = `t-${Math.random().toString(36).slice(2, 10)}`;
@@ -156,18 +147,20 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
           return job && fits(job) ? job : undefined;
         },
         ms,
-        () => `after ${ms} ms ${name} is ${JSON.stringify(reflector.store.get(`${namespace}/${name}`)?.status, null, 1)}\n${rig.log().slice(-3000)}`,
+        () =>
+          `after ${ms} ms ${name} is ${JSON.stringify(reflector.store.get(`${namespace}/${name}`)?.status, null, 1)}\n${rig.log().slice(-3000)}`,
       ),
     untilGone: async (namespace, name, ms = 20_000) => {
       await settled(
         () => (reflector.store.get(`${namespace}/${name}`) ? undefined : true),
         ms,
-        () => `after ${ms} ms ${name} is still there: ${JSON.stringify(reflector.store.get(`${namespace}/${name}`), null, 1)}\n${rig.log().slice(-3000)}`,
+        () =>
+          `after ${ms} ms ${name} is still there: ${JSON.stringify(reflector.store.get(`${namespace}/${name}`), null, 1)}\n${rig.log().slice(-3000)}`,
       );
     },
     async stop() {
-      child?.kill('SIGTERM');
-      await exited;
+      operator?.child.kill('SIGTERM');
+      await operator?.exited;
       await reflector.stop();
       await Promise.all([simulator.stop(), plane.stop(), kube.close()]);
       await rm(folder, { recursive: true, force: true });
@@ -186,25 +179,9 @@ export function stubSpec(behaviour: string, more: DeepPartial = {}): DeepPartial
   };
 }
 
-export function condition(job: TrainingJob, type: string): { status: string; reason: string; message: string } | undefined {
+export function condition(
+  job: TrainingJob,
+  type: string,
+): { status: string; reason: string; message: string } | undefined {
   return job.status?.conditions?.find((entry) => entry.type === type);
-}
-
-async function untilReady(url: string, child: ChildProcess, log: () => string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (performance.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}:\n${log().slice(-3000)}`);
-    const response = await fetch(url).catch(() => undefined);
-    if (response?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`the operator did not become ready:\n${log().slice(-3000)}`);
-}
-
-async function freePorts(): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()];
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
-  const [first = 0, second = 0] = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return [first, second];
 }

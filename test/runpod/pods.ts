@@ -139,7 +139,7 @@ export class Pods {
 
   async stop(): Promise<void> {
     await Promise.all(this.all().map((pod) => this.delete(pod.id)));
-    await Promise.all(this.all().map((pod) => pod.container?.stop()));
+    for (const pod of this.all()) await pod.container?.stop();
   }
 
   #later(pod: SimulatedPod, ms: number, run: () => void): void {

@@ -2,7 +2,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Buckets } from '../bucket.ts';
 import type { Batch } from '../protocol.ts';
 import { attemptParams, batchSchema } from '../schema.ts';
-import { bearer, errorBody, type ServerDependencies } from '../server.ts';
+import { bearer } from '../bearer.ts';
+import type { ServerDependencies } from '../dependencies.ts';
+import { errorBody } from '../errorbody.ts';
 import type { Refusal } from '../telemetry.ts';
 
 interface AttemptRoute {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { ServerDependencies } from '../server.ts';
+import type { ServerDependencies } from '../dependencies.ts';
 
 /** For probes: alive, and able to do its work. */
 export function healthRoutes(server: FastifyInstance, { ready }: ServerDependencies, done: () => void): void {

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { evaluationItems, pointItems } from '../history.ts';
 import { jobParams } from '../schema.ts';
-import { bearer, errorBody, type ServerDependencies } from '../server.ts';
+import { bearer } from '../bearer.ts';
+import type { ServerDependencies } from '../dependencies.ts';
+import { errorBody } from '../errorbody.ts';
 
 interface JobRoute {
   Params: { uid: string };

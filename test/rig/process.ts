@@ -1,0 +1,44 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { openSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+
+export interface OperatorProcess {
+  readonly child: ChildProcess;
+  readonly exited: Promise<void>;
+}
+
+/** Starts the operator as a process of its own; resolves when it answers. Its log is appended to a file. */
+export async function startOperatorProcess(
+  environment: Readonly<Record<string, string | undefined>>,
+  logPath: string,
+): Promise<OperatorProcess> {
+  const out = openSync(logPath, 'a');
+  const child = spawn(process.execPath, [new URL('../../controller/main.ts', import.meta.url).pathname], {
+    env: { ...environment },
+    stdio: ['ignore', out, out],
+    detached: true,
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await untilReady(`${environment['TELEMETRY_URL']}/healthz`, child, () => readFileSync(logPath, 'utf8'));
+  return { child, exited };
+}
+
+async function untilReady(url: string, child: ChildProcess, log: () => string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}:\n${log().slice(-3000)}`);
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the operator did not become ready:\n${log().slice(-3000)}`);
+}
+
+/** Ports that were free a moment ago; all are held at once so that they differ. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
