@@ -1,6 +1,8 @@
-import type { Attempt, Refusal } from '../api/trainingjob.ts';
-import { refusalWaitMs, withPod } from './attempts.ts';
+import type { Attempt } from '../api/trainingjob.ts';
+import { withPod } from './attempts.ts';
+import { breach } from './breach.ts';
 import { iso, type Plan } from './plan.ts';
+import { refusal } from './refusal.ts';
 import type { CreateResult, Snapshot } from './snapshot.ts';
 
 type Recorded = Pick<Plan, 'record' | 'say' | 'requeueAfterMs' | 'wantsList'>;
@@ -9,16 +11,20 @@ type Recorded = Pick<Plan, 'record' | 'say' | 'requeueAfterMs' | 'wantsList'>;
 export function recordCreate(snapshot: Snapshot, attempt: Attempt, result: CreateResult): Recorded {
   const createTime = attempt.createTime ?? iso(snapshot.own.create?.sentAtMs ?? snapshot.nowMs);
   switch (result.kind) {
-    case 'created':
+    case 'created': {
+      const sent = { ...attempt, createTime };
+      const wrong = breach(snapshot, sent, result.pod);
+      if (wrong) return wrong;
       return {
-        record: { attempt: withPod({ ...attempt, createTime }, result.pod) },
+        record: { attempt: withPod(sent, result.pod) },
         say: { reason: 'PodStarting', message: `Pod ${result.pod.id} is rented; waiting for its trainer to connect.` },
         requeueAfterMs: 0,
       };
+    }
     case 'refused': {
-      const refusal = refused(snapshot, attempt.candidate, result);
+      const line = refusal(snapshot, attempt.candidate, result);
       return {
-        record: { attempt: { ...attempt, createTime, state: 'Refused' }, refusals: [refusal] },
+        record: { attempt: { ...attempt, createTime, state: 'Refused' }, refusals: [line] },
         say: { reason: 'Placing', message: `Candidate ${attempt.candidate} was refused.` },
         requeueAfterMs: 0,
       };
@@ -34,25 +40,4 @@ export function recordCreate(snapshot: Snapshot, attempt: Attempt, result: Creat
         wantsList: true,
       };
   }
-}
-
-/** The candidate's line of refusals after one more. Counts go on while the spec and the class stay the same. */
-export function refused(
-  snapshot: Snapshot,
-  candidate: string,
-  refusal: { readonly class: Refusal['class']; readonly message: string; readonly retryAfterMs?: number },
-): Refusal {
-  const before = snapshot.status.placement?.refusals?.find((entry) => entry.candidate === candidate);
-  const { generation } = snapshot.job.metadata;
-  const count = before?.class === refusal.class && before.generation === generation ? before.count + 1 : 1;
-  const waitMs = refusalWaitMs(snapshot, { ...refusal, count });
-  return {
-    candidate,
-    class: refusal.class,
-    message: refusal.message.slice(0, 512),
-    count,
-    generation,
-    lastTime: iso(snapshot.nowMs),
-    retryTime: iso(snapshot.nowMs + waitMs),
-  };
 }

@@ -11,7 +11,23 @@ export async function applyCrds(plane: Pick<ControlPlane, 'kubectlPath' | 'kubec
   if (files.length === 0) return;
   const from = files.flatMap((file) => ['-f', crdFolder + file]);
   await kubectl(plane, ['apply', ...from]);
-  await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=30s', ...from]);
+  await established(plane, from);
+}
+
+/** `kubectl wait` fails, instead of waiting, while a definition that was just made has no conditions at all. */
+async function established(
+  plane: Pick<ControlPlane, 'kubectlPath' | 'kubeconfigPath'>,
+  from: readonly string[],
+): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    try {
+      await kubectl(plane, ['wait', '--for=condition=Established', '--timeout=30s', ...from]);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline || !String(error).includes('accessor error')) throw error;
+    }
+  }
 }
 
 /** What kubectl printed; a failure carries what it said on standard error. */

@@ -4,7 +4,8 @@ import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
 
 const examples = new URL('../../crds/examples/', import.meta.url).pathname;
-const files = (kind: string): readonly string[] => readdirSync(`${examples}${kind}`).filter((file) => file.endsWith('.yaml'));
+const files = (kind: string): readonly string[] =>
+  readdirSync(`${examples}${kind}`).filter((file) => file.endsWith('.yaml'));
 
 let plane: SharedControlPlane;
 let namespace: string;
@@ -49,7 +50,14 @@ describe('examples, applied to a real API server', () => {
 
   test('a new job reads as in progress to kstatus before the operator has seen it', async () => {
     const name = (await kubectl(plane, ['get', 'tj', '-n', namespace, '-o', 'name'])).split('\n')[0] ?? '';
-    const generation = await kubectl(plane, ['get', '-n', namespace, name, '-o', 'jsonpath={.status.observedGeneration}']);
+    const generation = await kubectl(plane, [
+      'get',
+      '-n',
+      namespace,
+      name,
+      '-o',
+      'jsonpath={.status.observedGeneration}',
+    ]);
     expect(generation).toBe('-1');
   });
 });

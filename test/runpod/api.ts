@@ -108,5 +108,6 @@ async function servePod({ pods, faults }: ApiContext, request: ApiRequest, id: s
   if (refusal) throw refused(refusal);
   if (faults.take('deleteNotFound', pod.body.name)) throw new Problem(404, 'resource not found');
   if (!faults.take('deleteIgnored', pod.body.name)) void pods.delete(id);
-  return { status: 204 };
+  const slow = faults.take('slowDeleteReply', pod.body.name);
+  return { status: 204, ...(slow && { delayMs: slow.ms }) };
 }

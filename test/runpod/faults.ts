@@ -34,6 +34,8 @@ export type Fault = { readonly times?: number | null; readonly match?: string } 
   | { readonly kind: 'deleteIgnored' }
   /** Answered 404; the pod stays. */
   | { readonly kind: 'deleteNotFound' }
+  /** The pod ends; the answer comes later. */
+  | { readonly kind: 'slowDeleteReply'; readonly ms: number }
   | { readonly kind: 'refuseDelete'; readonly status: number; readonly detail: string }
   /** The pod's own key opens nothing. */
   | { readonly kind: 'podKeyRefused' }

@@ -45,6 +45,8 @@ export interface Simulator {
   readonly calls: readonly CallRecord[];
   fault(fault: Fault): void;
   bill(): readonly BillLine[];
+  /** Resolves with the next call that fits, as soon as it took effect; its answer may still be on the way. */
+  nextCall(fits: (call: CallRecord) => boolean, ms?: number): Promise<CallRecord>;
   /** Folder of a network volume on this machine. */
   volumeFolder(id: string): string;
   /** Pods that are billed now. */
@@ -85,6 +87,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const volumeFolder = (id: string): string => join(folder, 'volumes', id);
   for (const volume of volumes) mkdirSync(volumeFolder(volume.id), { recursive: true });
 
+  const listeners = new Set<(call: CallRecord) => void>();
   const simulator: Omit<Simulator, 'url' | 'stop'> = {
     apiKey,
     faults,
@@ -93,6 +96,20 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     calls,
     fault: (fault) => faults.add(fault),
     bill: () => pods.all().map(billLine),
+    nextCall: (fits, ms = 20_000) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+          listeners.delete(listener);
+          reject(new Error(`no such call came within ${ms} ms`));
+        }, ms);
+        function listener(call: CallRecord): void {
+          if (!fits(call)) return;
+          clearTimeout(timer);
+          listeners.delete(listener);
+          resolve(call);
+        }
+        listeners.add(listener);
+      }),
     volumeFolder,
     live: () => pods.all().filter((pod) => pod.endedMs === undefined),
   };
@@ -127,10 +144,16 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     const body = await text(request);
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     if (path.startsWith('/_sim/')) return serveControl(simulator, request, response, body);
-    let status: number;
+    const record = (status: number): void => {
+      const byPod = !request.headers.authorization?.includes(apiKey);
+      const call = { atMs: Date.now(), method: request.method ?? '', path, status, byPod };
+      if (calls.length < mostCalls) calls.push(call);
+      for (const listener of listeners) listener(call);
+    };
     try {
       const result = await answer(request, body);
-      ({ status } = result);
+      const { status } = result;
+      record(status);
       if (result.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, result.delayMs));
       if (result.cut) request.socket.destroy();
       else if (result.html !== undefined) response.writeHead(status, { 'content-type': 'text/html' }).end(result.html);
@@ -141,14 +164,13 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
           .end(JSON.stringify(result.json));
     } catch (error) {
       const problem = error instanceof Problem ? error : new Problem(500, String(error));
-      ({ status } = problem);
+      const { status } = problem;
+      record(status);
       const limits = status === 401 ? {} : limit.headers();
       response
         .writeHead(status, { 'content-type': 'application/problem+json', ...limits, ...problem.headers })
         .end(JSON.stringify(problem.body()));
     }
-    const byPod = !request.headers.authorization?.includes(apiKey);
-    if (calls.length < mostCalls) calls.push({ atMs: Date.now(), method: request.method ?? '', path, status, byPod });
   };
 
   const server = createServer((request, response) => {

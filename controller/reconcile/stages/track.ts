@@ -1,9 +1,9 @@
-import type { Attempt, Candidate } from '../../api/trainingjob.ts';
+import type { Attempt } from '../../api/trainingjob.ts';
 import type { CloudPod } from '../../runpod/cloudpod.ts';
 import { isProvedGone, withPod } from '../attempts.ts';
+import { breach } from '../breach.ts';
 import { concluded } from '../outcome.ts';
 import { iso, nothing, type Plan, type Say } from '../plan.ts';
-import { refused } from '../record.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { accountTrouble } from './admit.ts';
 import { connectedAtMs, nextDeadlineMs } from './deadlines.ts';
@@ -44,7 +44,7 @@ function reported(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
   });
 }
 
-/** Runpod may place and charge otherwise than asked; such a pod is ended and its candidate left out for a while. */
+/** A pod that stands still, or is not what was asked for. */
 function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | undefined {
   if (pod.status === 'ERROR' || pod.status === 'EXITED') {
     return concluded(snapshot, 'track', {
@@ -53,54 +53,8 @@ function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | un
       message: `Runpod shows pod ${pod.id} as ${pod.status} without a final report of its trainer.`,
     });
   }
-  const candidate = snapshot.job.spec.compute.candidates.find((entry) => entry.name === attempt.candidate);
-  const wrong = candidate && breach(candidate, pod);
-  if (!wrong) return undefined;
-  return {
-    stage: 'track',
-    action: nothing,
-    record: {
-      attempt: {
-        ...withPod(attempt, pod),
-        end: { reason: wrong.class, message: wrong.message, time: iso(snapshot.nowMs) },
-      },
-      refusals: [refused(snapshot, attempt.candidate, wrong)],
-    },
-    say: { reason: wrong.class, message: wrong.message },
-    requeueAfterMs: 0,
-    wantsList: true,
-  };
-}
-
-function breach(
-  candidate: Candidate,
-  pod: CloudPod,
-): { class: 'PriceAboveCap' | 'WrongPlace'; message: string } | undefined {
-  const { maxPricePerHour, dataCenters, gpu } = candidate;
-  if (maxPricePerHour !== undefined && pod.costUsdPerHour > Number(maxPricePerHour)) {
-    return {
-      class: 'PriceAboveCap',
-      message: `Pod ${pod.id} is charged ${pod.costUsdPerHour} USD per hour, more than maxPricePerHour ${maxPricePerHour}.`,
-    };
-  }
-  if (
-    dataCenters &&
-    dataCenters.length > 0 &&
-    pod.dataCenterId !== undefined &&
-    !dataCenters.includes(pod.dataCenterId)
-  ) {
-    return {
-      class: 'WrongPlace',
-      message: `Pod ${pod.id} came up in ${pod.dataCenterId}, not in ${dataCenters.join(', ')}.`,
-    };
-  }
-  if (gpu && (pod.gpuType !== gpu.type || pod.gpuCount !== gpu.count)) {
-    return {
-      class: 'WrongPlace',
-      message: `Pod ${pod.id} has ${pod.gpuCount ?? 0}x ${pod.gpuType ?? 'no GPU'}, not ${gpu.count}x ${gpu.type}.`,
-    };
-  }
-  return undefined;
+  const wrong = breach(snapshot, attempt, pod);
+  return wrong && { stage: 'track', action: nothing, ...wrong };
 }
 
 function missing(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
