@@ -214,7 +214,8 @@ export async function startOperator(settings: Settings, clock: Clock, log: Logge
   await reflector.synced;
   telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
   inventory.start();
-  await inventory.looked;
+  // Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status.
+  await Promise.race([Promise.all([inventory.looked, catalog.refresh()]), clock.sleep(10_000)]);
   const backoff = new Backoff();
   const { reconciled } = metrics;
   const workers = Array.from({ length: settings.workers }, () =>

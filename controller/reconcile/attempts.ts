@@ -82,6 +82,9 @@ export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string
   };
 }
 
+/** Longest wait that Runpod may ask for: its longest rate window is a day. */
+const longestRetryMs = 86_400_000;
+
 /** Milliseconds to wait before a candidate that was refused `count` times in a row is asked again. */
 export function refusalWaitMs(
   snapshot: Snapshot,
@@ -90,5 +93,5 @@ export function refusalWaitMs(
   const { refusalBackoffMs, refusalBackoffMaxMs, excludeMs } = snapshot.policy;
   if (refusal.class === 'PriceAboveCap' || refusal.class === 'WrongPlace') return excludeMs;
   const backoff = Math.min(refusalBackoffMaxMs, refusalBackoffMs * 2 ** Math.min(refusal.count - 1, 20));
-  return Math.max(backoff, refusal.retryAfterMs ?? 0);
+  return Math.max(backoff, Math.min(longestRetryMs, refusal.retryAfterMs ?? 0));
 }

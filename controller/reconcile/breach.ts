@@ -15,7 +15,8 @@ export function breach(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Rec
   const candidate = snapshot.job.spec.compute.candidates.find((entry) => entry.name === attempt.candidate);
   const wrong = candidate && wrongOf(candidate, pod);
   if (!wrong) return undefined;
-  const { class: reason, message } = wrong;
+  const { class: reason } = wrong;
+  const message = wrong.message.slice(0, 1024);
   return {
     record: {
       attempt: { ...withPod(attempt, pod), end: { reason, message, time: iso(snapshot.nowMs) } },

@@ -70,7 +70,9 @@ function trainerConnected(status: TrainingJobStatus, phase: Phase): ConditionSta
   if (phase === 'Running') return state('TrainerConnected', true, 'HeartbeatFresh', '');
   if (status.failure?.reason === 'HeartbeatLost')
     return state('TrainerConnected', false, 'HeartbeatLost', status.failure.message);
-  if (status.outcome) return state('TrainerConnected', false, 'RunOver', '');
+  if (status.outcome || status.attempt?.connectedTime !== undefined) {
+    return state('TrainerConnected', false, 'RunOver', '');
+  }
   return state('TrainerConnected', false, 'NotConnected', 'No trainer has connected yet.');
 }
 
@@ -98,10 +100,9 @@ function withinBudget(status: TrainingJobStatus): ConditionState {
 function cleanupDone(finished: boolean, status: TrainingJobStatus): ConditionState {
   return finished
     ? state('CleanupDone', true, 'PodsGone', 'No pod of this job is left.')
-    : state(
-        'CleanupDone',
-        false,
-        'EndingPod',
-        `Pod ${status.attempt?.podID ?? status.attempt?.podName ?? ''} is not yet proved gone.`,
-      );
+    : state('CleanupDone', false, 'EndingPod', `${podOf(status)} is not yet proved gone.`);
+}
+
+function podOf({ attempt }: TrainingJobStatus): string {
+  return attempt ? `Pod ${attempt.podID ?? attempt.podName}` : 'Any pod of this job';
 }

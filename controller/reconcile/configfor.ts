@@ -22,7 +22,8 @@ export async function configFor(
   if (current.number > attempt) return { status: 'superseded' };
   if (current.state === 'Intent' || current.state === 'Unknown')
     return { status: 'wait', reason: 'the pod is not recorded yet' };
-  if (current.state !== 'Observed') return { status: 'superseded' };
+  // A pod that is to be ended, perhaps for being where it must not be, gets no Secret any more.
+  if (current.state !== 'Observed' || current.end || job.status?.outcome) return { status: 'superseded' };
   const env: Record<string, string> = {};
   for (const variable of job.spec.trainer.env ?? []) {
     const found = await resolveEnv(secrets, job.metadata.namespace, variable);

@@ -3,6 +3,7 @@ import { nothing } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';
 import { admit } from './stages/admit.ts';
 import { abandon } from './stages/abandon.ts';
+import { adopt } from './stages/adopt.ts';
 import { deadlines } from './stages/deadlines.ts';
 import { duplicates } from './stages/duplicates.ts';
 import { finalize } from './stages/finalize.ts';
@@ -20,8 +21,9 @@ export const stages: readonly Stage[] = [
   unknownOutcome, // did the create we sent make a pod?
   finalize, // is the job being deleted?
   settle, // is the run, or the attempt, over: is its pod proved gone?
-  duplicates, // is there a pod of this job that is not the recorded one?
+  adopt, // is there a pod of this job that status knows nothing of?
   deadlines, // is a deadline, the budget or the trainer's silence over the limit?
+  duplicates, // is there a pod of this job besides the recorded one? After the limits: one that cannot be ended lifts none.
   admit, // may this job rent at all?
   place, // which candidate is asked for next?
   launch, // is an intent written whose create was not sent?

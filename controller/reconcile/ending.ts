@@ -12,14 +12,17 @@ export type Ending =
 export function ending(snapshot: Snapshot): Ending {
   const { attempt } = snapshot.status;
   const live = livePods(snapshot);
-  for (const pod of live) {
-    if (!terminateStillTravels(snapshot, pod.id)) return terminate(pod.id, pod.name);
-  }
+  // A pod whose end fails again and again (a locked one) comes after those that were not tried since: it must not keep the
+  // others alive.
+  const next = live
+    .filter((pod) => !terminateStillTravels(snapshot, pod.id))
+    .toSorted((a, b) => lastTriedAtMs(snapshot, a.id) - lastTriedAtMs(snapshot, b.id))[0];
+  if (next) return terminate(next.id, next.name);
   if (live.length > 0) return { kind: 'wait', podIDs: live.map((pod) => pod.id) };
   if (attempt?.state !== 'Observed' || attempt.podID === undefined) return { kind: 'gone' };
   if (isProvedGone(snapshot, attempt)) return { kind: 'gone' };
   // Not listed, perhaps not listed yet: a delete costs one call, a pod that the list lags behind costs its rate.
-  if (attempt.billedTo === undefined && snapshot.own.terminate?.podID !== attempt.podID) {
+  if (attempt.billedTo === undefined && !terminateAccepted(snapshot, attempt.podID)) {
     return terminate(attempt.podID, attempt.podName);
   }
   return { kind: 'wait', podIDs: [attempt.podID] };
@@ -41,9 +44,16 @@ function terminate(podID: string, podName: string): Ending {
   return { kind: 'terminate', podID, action: { kind: 'terminatePod', podID, podName } };
 }
 
+function terminateAccepted(snapshot: Snapshot, podID: string): boolean {
+  return snapshot.own.terminates?.[podID]?.acceptedAtMs !== undefined;
+}
+
+function lastTriedAtMs(snapshot: Snapshot, podID: string): number {
+  return snapshot.own.terminates?.[podID]?.sentAtMs ?? 0;
+}
+
 /** Our delete was accepted and no list began after it: asking again would only spend quota. */
-function terminateStillTravels(snapshot: Snapshot, podID: string): boolean {
-  const { terminate: sent } = snapshot.own;
-  if (sent?.podID !== podID || sent.acceptedAtMs === undefined) return false;
-  return (snapshot.inventory.listedAtMs ?? 0) <= sent.acceptedAtMs;
+export function terminateStillTravels(snapshot: Snapshot, podID: string): boolean {
+  const acceptedAtMs = snapshot.own.terminates?.[podID]?.acceptedAtMs;
+  return acceptedAtMs !== undefined && (snapshot.inventory.listedAtMs ?? 0) <= acceptedAtMs;
 }

@@ -43,7 +43,8 @@ function stateEvents(attempt: Attempt, old: Attempt | undefined, after: Training
     case 'Intent':
       return [];
     case 'Observed': {
-      const how = old?.state === 'Unknown' ? 'Adopted' : 'Rented';
+      // A pod that no intent of this status led to was found, not rented.
+      const how = !old || old.state === 'Unknown' ? 'Adopted' : 'Rented';
       const place = attempt.dataCenter ?? 'an unknown data center';
       const what = `${attempt.podID} (${attempt.instance}) in ${place} at ${attempt.pricePerHour} USD per hour`;
       return [normal(`Pod${how}`, `${how} pod ${what}.`)];

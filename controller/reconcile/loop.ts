@@ -50,10 +50,10 @@ export async function reconcile(context: LoopContext, key: string): Promise<Pass
   }
 
   const status = nextStatus(withOwn(snapshot, context), plan);
-  const delayMs = await write(context, snapshot, plan, status);
+  const written = await write(context, snapshot, plan, status);
   await context.passed(snapshot, plan, status);
   if (result.kind === 'terminateFailed') return { kind: 'retry', why: result.error.message };
-  return requeue(plan, delayMs);
+  return requeue(plan, result, written);
 }
 
 /** The pass's own act belongs to what its status is computed from. */
@@ -61,20 +61,23 @@ function withOwn(snapshot: Snapshot, context: LoopContext): Snapshot {
   return { ...snapshot, own: context.memory.of(snapshot.job.metadata.uid) };
 }
 
-/** Writes the status if it is due. Returns after how many milliseconds a progress write that was put off becomes due. */
+type Written = { readonly kind: 'nothing' | 'written' } | { readonly kind: 'putOff'; readonly ms: number };
+
+/** Writes the status if it is due; a write that only reports progress may be put off. */
 async function write(
   context: LoopContext,
   snapshot: Snapshot,
   plan: Plan,
   status: TrainingJobStatus,
-): Promise<number | undefined> {
+): Promise<Written> {
   const { job, nowMs, policy } = snapshot;
   // A job whose finalizer is off may be gone the next moment; nobody reads its status any more.
-  if (job.metadata.deletionTimestamp !== undefined && (job.metadata.finalizers ?? []).length === 0) return undefined;
+  if (job.metadata.deletionTimestamp !== undefined && (job.metadata.finalizers ?? []).length === 0)
+    return { kind: 'nothing' };
   const change = statusChange(snapshot.status, status);
-  if (change === 'none') return undefined;
+  if (change === 'none') return { kind: 'nothing' };
   const dueMs = (snapshot.own.statusWrittenAtMs ?? 0) + policy.progressWriteMs;
-  if (change === 'progress' && nowMs < dueMs) return dueMs - nowMs;
+  if (change === 'progress' && nowMs < dueMs) return { kind: 'putOff', ms: dueMs - nowMs };
   const written = await context.writeStatus(job, status);
   context.remember(written);
   context.memory.statusWritten(job.metadata.uid, nowMs);
@@ -82,12 +85,19 @@ async function write(
   if (plan.record.attempt?.state === 'Intent')
     context.memory.intentWritten(job.metadata.uid, plan.record.attempt.number);
   for (const event of jobEvents(snapshot.status, status)) context.emit(job, event);
-  return undefined;
+  return { kind: 'written' };
 }
 
-function requeue(plan: Plan, putOffMs: number | undefined): PassResult {
-  const waits = [plan.requeueAfterMs, putOffMs].filter((ms) => ms !== undefined);
-  return waits.length === 0 ? { kind: 'done' } : { kind: 'wait', ms: Math.min(...waits) };
+/** Least wait after a pass that changed nothing: whatever a stage asks for, the same facts must not be turned over in a spin. */
+const idleMs = 200;
+
+function requeue(plan: Plan, result: ActResult, written: Written): PassResult {
+  const waits = [plan.requeueAfterMs, written.kind === 'putOff' ? written.ms : undefined].filter(
+    (ms) => ms !== undefined,
+  );
+  if (waits.length === 0) return { kind: 'done' };
+  const changed = result.kind !== 'none' || written.kind === 'written';
+  return { kind: 'wait', ms: Math.max(changed ? 0 : idleMs, Math.min(...waits)) };
 }
 
 export type { ActResult };

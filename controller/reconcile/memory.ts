@@ -29,12 +29,16 @@ export class WriteMemory {
   }
 
   terminateSent(uid: string, podID: string, sentAtMs: number): void {
-    this.#change(uid, { terminate: { podID, sentAtMs }, lastWriteAtMs: sentAtMs });
+    this.#change(uid, { terminates: { ...this.of(uid).terminates, [podID]: { sentAtMs } }, lastWriteAtMs: sentAtMs });
   }
 
   terminateAccepted(uid: string, podID: string, atMs: number): void {
-    const sentAtMs = this.of(uid).terminate?.sentAtMs ?? atMs;
-    this.#change(uid, { terminate: { podID, sentAtMs, acceptedAtMs: atMs }, lastWriteAtMs: atMs });
+    const { terminates } = this.of(uid);
+    const sentAtMs = terminates?.[podID]?.sentAtMs ?? atMs;
+    this.#change(uid, {
+      terminates: { ...terminates, [podID]: { sentAtMs, acceptedAtMs: atMs } },
+      lastWriteAtMs: atMs,
+    });
   }
 
   statusWritten(uid: string, atMs: number): void {

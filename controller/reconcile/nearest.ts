@@ -5,7 +5,7 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   for (const candidate of known) {
     const lower = candidate.toLowerCase();
     // A part of the full name ("RTX 4090") is what people type most often.
-    const distance = lower.includes(wanted) ? 1 : editDistance(wanted, lower);
+    const distance = lower === wanted ? 0 : lower.includes(wanted) ? 1 : editDistance(wanted, lower);
     if (!best || distance < best.distance) best = { name: candidate, distance };
   }
   return best && best.distance <= Math.max(3, name.length / 2) ? best.name : undefined;

@@ -18,7 +18,7 @@ export interface ObserveContext {
   readonly inventory: { view(): InventoryView };
   readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
   readonly secrets: Pick<SecretReader, 'readSecretKey'>;
-  readonly catalog: { get(): Promise<Catalog | undefined> };
+  readonly catalog: { current(): Catalog | undefined };
   readonly installation: string;
   readonly policy: Policy;
 }
@@ -29,9 +29,7 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
   const { uid } = job.metadata;
   const status: TrainingJobStatus = job.status ?? { observedGeneration: -1 };
   const rents = wantsPod(job, status, memory.of(uid).freshIntent);
-  const [missing, catalog] = rents
-    ? await Promise.all([missingSecrets(context.secrets, job), context.catalog.get()])
-    : [[], undefined];
+  const missing = rents ? await missingSecrets(context.secrets, job) : [];
   // Taken last and together: what was awaited above must not make these older than the clock says.
   const view = inventory.view();
   const nowMs = clock.now();
@@ -50,7 +48,7 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
     nonce: nonce(),
     installation,
     missingSecrets: missing,
-    catalog,
+    catalog: rents ? context.catalog.current() : undefined,
     policy,
   });
 }

@@ -4,6 +4,7 @@ import { breach } from './breach.ts';
 import { iso, type Plan } from './plan.ts';
 import { refusal } from './refusal.ts';
 import type { CreateResult, Snapshot } from './snapshot.ts';
+import { asking } from './standing.ts';
 
 type Recorded = Pick<Plan, 'record' | 'say' | 'requeueAfterMs' | 'wantsList'>;
 
@@ -25,7 +26,7 @@ export function recordCreate(snapshot: Snapshot, attempt: Attempt, result: Creat
       const line = refusal(snapshot, attempt.candidate, result);
       return {
         record: { attempt: { ...attempt, createTime, state: 'Refused' }, refusals: [line] },
-        say: { reason: 'Placing', message: `Candidate ${attempt.candidate} was refused.` },
+        say: asking(snapshot, `Candidate ${attempt.candidate} was refused.`),
         requeueAfterMs: 0,
       };
     }

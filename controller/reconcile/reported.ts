@@ -47,7 +47,8 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
 function bestOf(best: NonNullable<JobTelemetry['best']>): NonNullable<TrainingJobStatus['best']> {
   return {
     step: best.step,
-    ...(best.epoch !== undefined && { epoch: decimal(best.epoch) }),
+    // A trainer may report null where it has none.
+    ...(typeof best.epoch === 'number' && { epoch: decimal(best.epoch) }),
     score: decimal(best.score),
     ...(best.evalLoss !== null && { evalLoss: decimal(best.evalLoss) }),
     ...(best.trainLoss !== null && { trainLoss: decimal(best.trainLoss) }),
@@ -72,11 +73,16 @@ function progress(telemetry: JobTelemetry): Pick<TrainingJobStatus, 'progress'> 
         totalSteps > 0 && {
           percentage: Math.min(100, Math.floor((step / totalSteps) * 100)),
         }),
-      ...(epoch !== undefined && { epoch: decimal(epoch) }),
+      ...(typeof epoch === 'number' && { epoch: decimal(epoch) }),
       ...(stage !== undefined && { stage }),
       ...(telemetry.evaluationEverySteps !== undefined && { evaluationEverySteps: telemetry.evaluationEverySteps }),
       ...(telemetry.nextEvaluationStep !== undefined && { nextEvaluationStep: telemetry.nextEvaluationStep }),
-      ...(eta && { estimatedRemainingSeconds: Math.round(eta.remainingSeconds), confidence: eta.confidence }),
+      // The API server refuses a status with an integer that it cannot hold; such a guess says nothing anyway.
+      ...(eta &&
+        Number.isSafeInteger(Math.round(eta.remainingSeconds)) && {
+          estimatedRemainingSeconds: Math.round(eta.remainingSeconds),
+          confidence: eta.confidence,
+        }),
       ...(telemetry.lossTrend !== undefined && { lossTrend: telemetry.lossTrend }),
       ...(telemetry.lastReportAt !== undefined && { lastReportTime: iso(telemetry.lastReportAt) }),
       sequence: telemetry.lastSequence,

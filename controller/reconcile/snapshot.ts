@@ -57,7 +57,8 @@ export interface OwnWrites {
   /** Attempt whose intent this process wrote and whose create it has not sent. */
   readonly freshIntent?: number;
   readonly create?: { readonly attempt: number; readonly sentAtMs: number; readonly result?: CreateResult };
-  readonly terminate?: { readonly podID: string; readonly sentAtMs: number; readonly acceptedAtMs?: number };
+  /** By pod id, as a job may have several pods to end. */
+  readonly terminates?: Readonly<Record<string, { readonly sentAtMs: number; readonly acceptedAtMs?: number }>>;
   /** End of the newest write to Runpod for this job. */
   readonly lastWriteAtMs?: number;
   /** When the status was last written for the sake of progress. */

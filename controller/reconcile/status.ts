@@ -14,8 +14,8 @@ const maxLedger = 20;
 export function nextStatus(snapshot: Snapshot, plan: Plan): TrainingJobStatus {
   const stored = applied(snapshot, plan.record);
   const reported = reportedStatus(snapshot, stored);
-  const phase = phaseOf(stored, snapshot.telemetry);
-  const generation = snapshot.job.metadata.generation;
+  const { generation, deletionTimestamp } = snapshot.job.metadata;
+  const phase = phaseOf(stored, snapshot.telemetry, deletionTimestamp !== undefined);
   return {
     ...stored,
     ...reported,
@@ -36,10 +36,9 @@ function applied(snapshot: Snapshot, record: StatusRecord): TrainingJobStatus {
   const { status, nowMs, job } = snapshot;
   const now = iso(nowMs);
   const next: TrainingJobStatus = { ...status };
-  if (record.started) {
-    next.startTime = now;
-    next.run = { number: 1, specHash: specHash(job.spec) };
-  }
+  if (record.started) next.startTime = now;
+  // The spec may still change until the first intent, and is frozen from there on.
+  if (record.started || (record.attempt && !status.attempt)) next.run = { number: 1, specHash: specHash(job.spec) };
   if (record.attempt) next.attempt = record.attempt;
   if (record.ledger) {
     const entry = record.ledger;
@@ -64,10 +63,10 @@ function refusalsAfter(snapshot: Snapshot, record: StatusRecord): Refusal[] {
   return snapshot.job.spec.compute.candidates.flatMap((candidate) => byCandidate.get(candidate.name) ?? []);
 }
 
-export function phaseOf(status: TrainingJobStatus, telemetry: JobTelemetry | undefined): Phase {
+export function phaseOf(status: TrainingJobStatus, telemetry: JobTelemetry | undefined, deleted: boolean): Phase {
   const { attempt, outcome } = status;
   if (outcome && status.completionTime !== undefined) return outcome.result;
-  if (outcome || (attempt?.state === 'Observed' && attempt.end)) return 'Terminating';
+  if (outcome || deleted || (attempt?.state === 'Observed' && attempt.end)) return 'Terminating';
   if (attempt?.state === 'Observed') {
     const connected = attempt.connectedTime !== undefined || telemetry?.attempt === attempt.number;
     return connected ? 'Running' : 'Provisioning';

@@ -20,6 +20,7 @@ export async function work(options: WorkOptions): Promise<void> {
   for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
     const startedMs = clock.monotonic();
     const result = await guarded(options, key);
+    options.log.debug({ job: key, result }, 'pass');
     options.reconciled(result.kind, (clock.monotonic() - startedMs) / 1000);
     queue.done(key);
     switch (result.kind) {

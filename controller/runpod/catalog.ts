@@ -30,15 +30,21 @@ export class CatalogCache {
     this.#options = options;
   }
 
-  /** Never throws. Asks Runpod only when the kept list is out of date. */
-  async get(): Promise<Catalog | undefined> {
-    if (this.#options.clock.monotonic() >= this.#nextAtMs) {
-      this.#loading ??= this.#load().finally(() => {
-        this.#loading = undefined;
-      });
-      await this.#loading;
-    }
+  /**
+   * The newest list at hand. One that is out of date is refreshed in the background: no pass may wait for it, because looks at
+   * prices are the first to be held back when Runpod's rate limit is short.
+   */
+  current(): Catalog | undefined {
+    if (this.#options.clock.monotonic() >= this.#nextAtMs) void this.refresh();
     return this.#catalog;
+  }
+
+  /** Reads the list. Never rejects: a failure leaves what was there. */
+  refresh(): Promise<void> {
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
   }
 
   async #load(): Promise<void> {

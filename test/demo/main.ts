@@ -108,17 +108,16 @@ async function run(): Promise<boolean> {
   guardian.unref();
   guardian.stdin.write(`pid ${operator.child.pid}\n`);
   cleanups.push(async () => {
-    operator.child.kill('SIGTERM');
-    await operator.exited;
+    await operator.end();
     guardian.stdin.end();
   });
 
   const manifest = parse(readFileSync(join(root, 'crds/examples/valid/demo.yaml'), 'utf8')) as {
-    metadata: { name: string; namespace: string };
+    metadata: { name: string };
     spec: { trainer: { tabular: { parameters: { nEstimators: number } } } };
   };
   if (rounds !== undefined) manifest.spec.trainer.tabular.parameters.nEstimators = rounds;
-  const { name, namespace } = manifest.metadata;
+  const { name } = manifest.metadata;
   const manifestPath = join(state, 'job.yaml');
   writeFileSync(manifestPath, stringify(manifest));
 
@@ -182,7 +181,7 @@ async function run(): Promise<boolean> {
   if (job === 'interrupted') return false;
   display.end();
   display.line(await kubectl(plane, ['get', 'tj', '-A', '-o', 'wide']));
-  const final = JSON.parse(await kubectl(plane, ['get', 'tj', name, '-n', namespace, '-o', 'json'])) as TrainingJob;
+  const final = JSON.parse(await kubectl(plane, ['get', 'tj', name, '-o', 'json'])) as TrainingJob;
   display.line(stringify({ status: final.status }));
   const good = job.status?.phase === 'Succeeded';
   if (good) {

@@ -14,22 +14,7 @@ beforeAll(async () => {
   namespace = await freshNamespace(plane, 'examples');
 });
 
-/** The manifest in a namespace of this test: what users apply, but for where it goes. */
-function moved(file: string): string {
-  const text = readFileSync(file, 'utf8');
-  return text.replace(/^ {2}namespace: .*\n/m, '').replace(/^metadata:\n/m, `metadata:\n  namespace: ${namespace}\n`);
-}
-
-async function apply(file: string): Promise<string> {
-  const { writeFile, mkdtemp, rm } = await import('node:fs/promises');
-  const folder = await mkdtemp('/tmp/trainingjob-example-');
-  try {
-    await writeFile(`${folder}/job.yaml`, moved(file));
-    return await kubectl(plane, ['apply', '-f', `${folder}/job.yaml`]);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+const apply = (file: string): Promise<string> => kubectl(plane, ['apply', '-n', namespace, '-f', file]);
 
 describe('examples, applied to a real API server', () => {
   test('there are enough of them', () => {

@@ -5,6 +5,8 @@ import { createServer, type AddressInfo } from 'node:net';
 export interface OperatorProcess {
   readonly child: ChildProcess;
   readonly exited: Promise<void>;
+  /** SIGTERM; resolves when the process is gone. One that does not go is killed, and that is an error. */
+  end(): Promise<void>;
 }
 
 /** Starts the operator as a process of its own; resolves when it answers. Its log is appended to a file. */
@@ -20,7 +22,19 @@ export async function startOperatorProcess(
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await untilReady(`${environment['TELEMETRY_URL']}/healthz`, child, () => readFileSync(logPath, 'utf8'));
-  return { child, exited };
+  return { child, exited, end: () => ended(child, exited) };
+}
+
+async function ended(child: ChildProcess, exited: Promise<void>): Promise<void> {
+  child.kill('SIGTERM');
+  let killed = false;
+  const timer = setTimeout(() => {
+    killed = true;
+    child.kill('SIGKILL');
+  }, 30_000);
+  await exited;
+  clearTimeout(timer);
+  if (killed) throw new Error('the operator did not end within 30 s of SIGTERM and was killed');
 }
 
 async function untilReady(url: string, child: ChildProcess, log: () => string): Promise<void> {

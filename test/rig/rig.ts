@@ -159,8 +159,7 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
       );
     },
     async stop() {
-      operator?.child.kill('SIGTERM');
-      await operator?.exited;
+      await operator?.end();
       await reflector.stop();
       await Promise.all([simulator.stop(), plane.stop(), kube.close()]);
       await rm(folder, { recursive: true, force: true });

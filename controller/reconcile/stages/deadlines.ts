@@ -12,7 +12,8 @@ import type { Snapshot } from '../snapshot.ts';
 export function deadlines(snapshot: Snapshot): Plan | undefined {
   const { attempt } = snapshot.status;
   if (snapshot.status.startTime === undefined) return undefined;
-  if (!mayHavePod(attempt)) return withoutPod(snapshot);
+  // An intent that was not sent yet is still a job without a pod: what holds its create back may last for ever.
+  if (!mayHavePod(attempt) || attempt.number === snapshot.own.freshIntent) return withoutPod(snapshot);
   if (attempt.state !== 'Observed') return undefined;
   if (snapshot.telemetry?.finals[attempt.number]) return undefined;
   return stopping(snapshot) ?? silence(snapshot) ?? limits(snapshot);
@@ -54,7 +55,9 @@ function withoutPod(snapshot: Snapshot): Plan | undefined {
   const left = budgetLeftUsd(snapshot);
   if (left !== undefined && left <= 0)
     return concluded(snapshot, 'deadlines', { result: 'Failed', ...overBudget(snapshot) });
-  const sinceMs = Date.parse(status.attempts?.at(-1)?.endTime ?? status.startTime ?? job.metadata.creationTimestamp);
+  // Only an attempt that had a pod starts the time anew; one whose pod never appeared is part of the wait.
+  const lastPod = status.attempts?.findLast((entry) => entry.startTime !== undefined);
+  const sinceMs = Date.parse(lastPod?.endTime ?? status.startTime ?? job.metadata.creationTimestamp);
   const limit = job.spec.runPolicy.placementDeadlineSeconds;
   if (nowMs < sinceMs + limit * 1000) return undefined;
   return concluded(snapshot, 'deadlines', {
@@ -146,9 +149,11 @@ function budgetLeftUsd(snapshot: Snapshot): number | undefined {
   return Number(usd(limit - stopReserveUsd(limit, rate, snapshot.policy.stopGraceMs / 1000) - spent, 9));
 }
 
+/** Like silence: a trainer that could not reach us while we were away gets its time from our return on. */
 function startedAtMs(snapshot: Snapshot): number {
   const { attempt } = snapshot.status;
-  return Date.parse(attempt?.createTime ?? attempt?.intentTime ?? snapshot.job.metadata.creationTimestamp);
+  const created = Date.parse(attempt?.createTime ?? attempt?.intentTime ?? snapshot.job.metadata.creationTimestamp);
+  return Math.max(created, snapshot.ingestReadyAtMs);
 }
 
 /** Silence counts from the later of the last report and the moment we could hear one: our own outage ends no healthy pod. */

@@ -1,5 +1,7 @@
 import { parsePodName } from '../../api/identity.ts';
+import type { Attempt } from '../../api/trainingjob.ts';
 import { livePods } from '../attempts.ts';
+import { terminateStillTravels } from '../ending.ts';
 import type { Plan } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
 
@@ -10,13 +12,13 @@ import type { Snapshot } from '../snapshot.ts';
  */
 export function duplicates(snapshot: Snapshot): Plan | undefined {
   const { attempt } = snapshot.status;
-  if (!attempt || attempt.state === 'Intent') return undefined;
-  const { terminate } = snapshot.own;
+  if (!attempt) return undefined;
+  // What the trainer finished is settled first, and that ends every pod of the job; a pod that cannot be ended must not hold
+  // it up.
+  if (attempt.state === 'Observed' && snapshot.telemetry?.finals[attempt.number]) return undefined;
   const wrong = livePods(snapshot).find((pod) => {
     const number = parsePodName(pod.name)?.attempt ?? Number.POSITIVE_INFINITY;
-    const travelling =
-      terminate?.podID === pod.id && (snapshot.inventory.listedAtMs ?? 0) <= (terminate.acceptedAtMs ?? 0);
-    return number <= attempt.number && !(attempt.state === 'Observed' && pod.id === attempt.podID) && !travelling;
+    return isWrong(attempt, number, pod.id) && !terminateStillTravels(snapshot, pod.id);
   });
   if (!wrong) return undefined;
   return {
@@ -30,4 +32,11 @@ export function duplicates(snapshot: Snapshot): Plan | undefined {
     requeueAfterMs: 0,
     wantsList: true,
   };
+}
+
+function isWrong(attempt: Attempt, number: number, podID: string): boolean {
+  if (number !== attempt.number) return number < attempt.number;
+  // A pod of an intent is one for the unknown outcome; only a create that is settled has a pod that is the right one.
+  if (attempt.state === 'Intent' || attempt.state === 'Unknown') return false;
+  return attempt.state !== 'Observed' || podID !== attempt.podID;
 }

@@ -2,6 +2,7 @@ import { finalizer } from '../../api/trainingjob.ts';
 import { ending } from '../ending.ts';
 import { nothing, type Plan } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
+import { accountTrouble } from './admit.ts';
 
 /** Is the job being deleted? Then its pod ends at once, and the finalizer goes when that is proved. */
 export function finalize(snapshot: Snapshot): Plan | undefined {
@@ -21,6 +22,6 @@ export function finalize(snapshot: Snapshot): Plan | undefined {
     case 'terminate':
       return { stage: 'finalize', action: next.action, record: {}, say, requeueAfterMs: 0, wantsList: true };
     case 'wait':
-      return { stage: 'finalize', action: nothing, record: {}, say, wantsList: true };
+      return { stage: 'finalize', action: nothing, record: {}, say: accountTrouble(snapshot) ?? say, wantsList: true };
   }
 }

@@ -1,6 +1,7 @@
 import type { Plan } from '../plan.ts';
 import { iso, nothing } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
+import { asking } from '../standing.ts';
 
 /** Is an intent written whose create was not sent? The intent is in status by now, confirmed by the API server (I3). */
 export function launch(snapshot: Snapshot): Plan | undefined {
@@ -20,7 +21,7 @@ export function launch(snapshot: Snapshot): Plan | undefined {
     stage: 'launch',
     action: { kind: 'createPod', attempt: { ...attempt, createTime: iso(snapshot.nowMs) }, candidate },
     record: {},
-    say: { reason: 'Placing', message: `Asking Runpod for candidate ${candidate.name}.` },
+    say: asking(snapshot, `Asking Runpod for candidate ${candidate.name}.`),
     requeueAfterMs: 0,
   };
 }

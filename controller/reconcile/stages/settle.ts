@@ -2,6 +2,7 @@ import { mayHavePod, ledgerEntry } from '../attempts.ts';
 import { ending } from '../ending.ts';
 import { iso, nothing, type Plan, type Say, type StatusRecord } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
+import { accountTrouble } from './admit.ts';
 
 /** Is the run, or its attempt, over? Then its pod is ended, proved gone, and only then the job is called finished. */
 export function settle(snapshot: Snapshot): Plan | undefined {
@@ -19,8 +20,11 @@ export function settle(snapshot: Snapshot): Plan | undefined {
   if (!over) return undefined;
   const say: Say = {
     reason: over.reason,
-    message:
-      `${over.message ?? ''} Its pod is being ended and the job is finished when two lists of pods prove it gone.`.trim(),
+    message: `${over.message ?? ''} ${
+      outcome
+        ? 'Its pod is being ended and the job is finished when two lists of pods prove it gone.'
+        : 'Its pod is being ended; when two lists of pods prove it gone, another is asked for.'
+    }`.trim(),
   };
   const next = ending(snapshot);
   switch (next.kind) {
@@ -35,7 +39,7 @@ export function settle(snapshot: Snapshot): Plan | undefined {
     case 'terminate':
       return { stage: 'settle', action: next.action, record: {}, say, requeueAfterMs: 0, wantsList: true };
     case 'wait':
-      return { stage: 'settle', action: nothing, record: {}, say, wantsList: true };
+      return { stage: 'settle', action: nothing, record: {}, say: accountTrouble(snapshot) ?? say, wantsList: true };
   }
 }
 
@@ -43,6 +47,8 @@ function closed(snapshot: Snapshot, reason: string, message: string): StatusReco
   const { attempt, outcome } = snapshot.status;
   const completed = outcome ? ({ completed: true } as const) : {};
   if (!mayHavePod(attempt)) return completed;
+  // Its create was never sent: there was no pod, and nothing was billed.
+  if (attempt.state === 'Intent') return { ...completed, attempt: { ...attempt, state: 'Abandoned' } };
   // A pod that ended by itself was billed at most until now.
   const gone = { ...attempt, state: 'Gone' as const, billedTo: attempt.billedTo ?? iso(snapshot.nowMs) };
   return { ...completed, attempt: gone, ledger: ledgerEntry(snapshot, gone, reason, message) };

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Attempt } from '../../api/trainingjob.ts';
 import type { CloudPod } from '../../runpod/cloudpod.ts';
 import { isProvedGone, withPod } from '../attempts.ts';
@@ -53,6 +54,8 @@ function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | un
       message: `Runpod shows pod ${pod.id} as ${pod.status} without a final report of its trainer.`,
     });
   }
+  // What was agreed to when the pod came stays agreed: a later change of spec.compute is for the next attempt.
+  if (isDeepStrictEqual(withPod(attempt, pod), attempt)) return undefined;
   const wrong = breach(snapshot, attempt, pod);
   return wrong && { stage: 'track', action: nothing, ...wrong };
 }
@@ -84,7 +87,8 @@ function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined)
     record: { attempt: next },
     say: accountTrouble(snapshot) ?? words(snapshot, attempt, connectedMs !== undefined),
     ...(deadlineMs !== undefined && { requeueAfterMs: Math.max(0, deadlineMs - snapshot.nowMs) }),
-    wantsList: connectedMs === undefined || lost,
+    // Another pod of the job whose end was accepted must be seen to go, or be ended again.
+    wantsList: connectedMs === undefined || lost || snapshot.inventory.pods.some((entry) => entry.id !== attempt.podID),
   };
 }
 

@@ -1,7 +1,9 @@
+import type { Attempt } from '../../api/trainingjob.ts';
 import { iso, nothing, type Plan } from '../plan.ts';
 import type { CreateResult, Snapshot } from '../snapshot.ts';
 import { ledgerEntry } from '../attempts.ts';
 import { recordCreate } from '../record.ts';
+import { accountTrouble } from './admit.ts';
 
 /**
  * Did the create that was, or may have been, sent make a pod?
@@ -29,28 +31,35 @@ export function unknownOutcome(snapshot: Snapshot): Plan | undefined {
   const sinceMs = create?.sentAtMs ?? snapshot.own.processStartedAtMs;
   const untilMs = sinceMs + snapshot.policy.createGraceMs;
   const { listedAtMs } = snapshot.inventory;
-  if (snapshot.nowMs >= untilMs && listedAtMs !== undefined && listedAtMs >= untilMs) {
-    const message = `No pod named ${attempt.podName} appeared; if it does later, it is ended as an orphan.`;
-    return {
-      stage: 'unknownOutcome',
-      action: nothing,
-      record: {
-        attempt: { ...attempt, state: 'Abandoned' },
-        ledger: { ...ledgerEntry(snapshot, attempt, 'CreateOutcomeUnknown', message), endTime: iso(snapshot.nowMs) },
-      },
-      say: { reason: 'Placing', message },
-      requeueAfterMs: 0,
-    };
-  }
+  const givenUp = snapshot.nowMs >= untilMs && listedAtMs !== undefined && listedAtMs >= untilMs;
+  return givenUp ? abandoned(snapshot, attempt) : looking(snapshot, attempt, untilMs);
+}
+
+function abandoned(snapshot: Snapshot, attempt: Attempt): Plan {
+  const message = `No pod named ${attempt.podName} appeared; if it does later, it is ended as an orphan.`;
+  return {
+    stage: 'unknownOutcome',
+    action: nothing,
+    record: {
+      attempt: { ...attempt, state: 'Abandoned' },
+      ledger: { ...ledgerEntry(snapshot, attempt, 'CreateOutcomeUnknown', message), endTime: iso(snapshot.nowMs) },
+    },
+    say: { reason: 'Placing', message },
+    requeueAfterMs: 0,
+  };
+}
+
+function looking(snapshot: Snapshot, attempt: Attempt, untilMs: number): Plan {
   return {
     stage: 'unknownOutcome',
     action: nothing,
     record: attempt.state === 'Intent' ? { attempt: { ...attempt, state: 'Unknown' } } : {},
-    say: {
+    say: accountTrouble(snapshot) ?? {
       reason: 'CreateOutcomeUnknown',
       message: `It is not known whether Runpod created pod ${attempt.podName}; nothing else is asked for until lists of pods show it, or do not.`,
     },
-    requeueAfterMs: Math.max(0, untilMs - snapshot.nowMs),
+    // After that time only another list can help, and it makes the job due by itself.
+    ...(untilMs > snapshot.nowMs && { requeueAfterMs: untilMs - snapshot.nowMs }),
     wantsList: true,
   };
 }
