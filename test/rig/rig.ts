@@ -30,6 +30,8 @@ export interface Rig {
   readonly exited: () => Promise<void>;
   namespace(): Promise<string>;
   create(namespace: string, name: string, spec: DeepPartial): Promise<TrainingJob>;
+  /** A merge patch, as kubectl patch sends it. */
+  patch(namespace: string, name: string, change: object): Promise<void>;
   get(namespace: string, name: string): TrainingJob | undefined;
   /** Resolves with the first version of the job that fits; rejects with what it was instead. */
   until(namespace: string, name: string, fits: (job: TrainingJob) => boolean, ms?: number): Promise<TrainingJob>;
@@ -139,6 +141,9 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
     },
     create: (namespace, name, spec) =>
       kube.create<TrainingJob>(trainingJobs, namespace, { apiVersion, kind, metadata: { name, namespace }, spec }),
+    async patch(namespace, name, change) {
+      await kubectl(plane, ['patch', 'tj', '-n', namespace, name, '--type=merge', '-p', JSON.stringify(change)]);
+    },
     get: (namespace, name) => reflector.store.get(`${namespace}/${name}`),
     until: (namespace, name, fits, ms = 20_000) =>
       settled(
