@@ -14,7 +14,7 @@ export interface SweeperOptions {
   readonly swept: (reason: string) => void;
 }
 
-/** Ends pods of this installation that belong to no live attempt: what no pass over a job can see any more (I6). */
+/** Ends pods of this installation that belong to no live attempt: what no pass over a job can see any more (I1). */
 export class Sweeper {
   readonly #options: SweeperOptions;
   readonly #sightings = new Sightings();

@@ -9,6 +9,7 @@ import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 
 const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
 const image = 'trainer:test';
+const settings = { TRAINER_IMAGE: image, HOLD_SECONDS: '4' };
 const secret = 'planted-secret-5f1c';
 
 let rig: Rig;
@@ -22,7 +23,7 @@ beforeAll(async () => {
   volume = rig.simulator.volumeFolder('vol');
   mkdirSync(join(volume, 'data'), { recursive: true });
   await run(python, ['-m', 'trainingjob.tabular.demo', '--out', join(volume, 'data', 'patients.csv')]);
-  await rig.start({ TRAINER_IMAGE: image });
+  await rig.start(settings);
 });
 afterAll(() => rig.stop());
 
@@ -225,7 +226,7 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     const before = await rig.until(namespace, 'outlives', ({ status }) => (status?.progress?.step ?? 0) > 0, 60_000);
     expect(before.status?.progress?.step).toBeLessThan(3000);
     await rig.kill();
-    await rig.start({ TRAINER_IMAGE: image });
+    await rig.start(settings);
     const after = await rig.until(namespace, 'outlives', ({ status }) => status?.completionTime !== undefined, 120_000);
     expect(after.status?.phase).toBe('Succeeded');
     expect(after.status?.attempt?.podID).toBe(before.status?.attempt?.podID);
@@ -235,6 +236,28 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     const every = Array.from({ length: 120 }, (_, index) => (index + 1) * 25);
     expect(items.map((item) => item['step'])).toEqual(every);
   }, 240_000);
+
+  test('the operator goes away: a trainer that is done waits for it, and then its pod ends itself', async () => {
+    const namespace = await rig.namespace();
+    const go = join(volume, 'go');
+    const text = `
+import os, pathlib, time
+file = pathlib.Path(os.environ["TRAININGJOB_FILE_ROOT"] + "/volume/go")
+while not file.exists():
+    time.sleep(0.05)
+`;
+    await rig.create(namespace, 'alone', script(text));
+    const job = await rig.until(namespace, 'alone', ({ status }) => status?.phase === 'Running', 60_000);
+    await rig.kill();
+    const ownEnd = rig.simulator.nextCall((call) => call.byPod && call.method === 'DELETE', 60_000);
+    writeFileSync(go, '');
+    await ownEnd;
+    expect(billed('alone')).toEqual([]);
+    await rig.start(settings);
+    const after = await rig.until(namespace, 'alone', ({ status }) => status?.completionTime !== undefined, 60_000);
+    expect(after.status?.failure?.reason).toBe('PodLost');
+    expect(after.status?.attempt?.podID).toBe(job.status?.attempt?.podID);
+  }, 180_000);
 });
 
 /** Accuracy on the held-out rows beside a model, by nothing but XGBoost. */
