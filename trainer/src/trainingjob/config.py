@@ -82,7 +82,7 @@ def parse_config(value: Any) -> Config:
         raise invalid(
             f"protocolVersion: is {version}, this trainer speaks {PROTOCOL_VERSION}; use an image that fits the operator"
         )
-    fields.get("output")
+    _output(fields.get("output"))
     evaluation = fields.get("evaluation")
     config = Config(
         job=_job(fields.get("job")),
@@ -92,7 +92,7 @@ def parse_config(value: Any) -> Config:
         checkpoints=_checkpoints(fields.get("checkpoints")),
         storage=_storage(fields.get("storage")),
         scoring=_scoring(fields.get("scoring")),
-        agent=_agent(fields.get("agent")),
+        agent=parse_agent(fields.get("agent")),
         raw=value,
     )
     fields.close()
@@ -124,13 +124,12 @@ def _trainer(value: Any) -> TabularConfig | Custom:
 
 def _custom(value: Any) -> Custom:
     fields = Fields(value, "trainer.custom")
-    command, args = fields.get("command") or [], fields.get("args") or []
-    fields.get("image")
+    command, args = fields.texts("command"), fields.texts("args")
+    fields.optional_text("image")
     fields.close()
-    words = [*command, *args]
-    if not command or not all(isinstance(word, str) for word in words):
-        raise invalid('trainer.custom.command: must be a list of texts, such as ["python", "train.py"]')
-    return Custom(command=tuple(words))
+    if not command:
+        raise invalid('trainer.custom.command: is empty; write the command to run, such as ["python", "train.py"]')
+    return Custom(command=(*command, *args))
 
 
 def _env(value: Any) -> dict[str, str]:
@@ -152,7 +151,7 @@ def _checkpoints(value: Any) -> Checkpoints | None:
     if value is None:
         return None
     fields = Fields(value, "checkpoints")
-    fields.get("uri")
+    fields.optional_text("uri")
     every = fields.get("everySteps")
     checkpoints = Checkpoints(
         every_steps=None if every is None else fields.integer("everySteps", least=1),
@@ -163,9 +162,18 @@ def _checkpoints(value: Any) -> Checkpoints | None:
     return checkpoints
 
 
+def _output(value: Any) -> None:
+    """Where the user wants the result; the run's own folder below it is `storage.output`."""
+    if value is None:
+        return
+    fields = Fields(value, "output")
+    fields.text("uri")
+    fields.close()
+
+
 def _storage(value: Any) -> Storage:
     fields = Fields({} if value is None else value, "storage")
-    checkpoints, output = fields.get("checkpoints"), fields.get("output")
+    checkpoints, output = fields.optional_text("checkpoints"), fields.optional_text("output")
     fields.close()
     return Storage(checkpoints=checkpoints, output=output)
 
@@ -188,14 +196,15 @@ def _scoring(value: Any) -> Scoring:
     return Scoring(metric=name, goal=checked)
 
 
-def _agent(value: Any) -> AgentDurations:
+def parse_agent(value: Any) -> AgentDurations:
+    """Parses `agent`; raises TrainingError with exit code 2."""
     fields = Fields({} if value is None else value, "agent")
 
     def seconds(name: str, default: str) -> float:
         return fields.decimal(name, default, lambda number: number >= 0, "a number of seconds of at least 0")
 
     durations = AgentDurations(
-        heartbeat=seconds("heartbeatSeconds", "10"),
+        heartbeat=fields.decimal("heartbeatSeconds", "10", lambda number: number > 0, "a number of seconds above 0"),
         hold=seconds("holdSeconds", "120"),
         stop_grace=seconds("stopGraceSeconds", "120"),
     )

@@ -51,12 +51,28 @@ class Fields:
             raise invalid(f"{self.path(name)}: must be a text that is not empty, not {shown(value)}")
         return value
 
-    def integer(self, name: str, default: int | None = None, *, least: int = 0) -> int:
+    def optional_text(self, name: str) -> str | None:
+        return None if self.get(name) is None else self.text(name)
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts; an absent one is empty."""
+        value = self.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            raise invalid(
+                f'{self.path(name)}: must be a list of texts, such as ["python", "train.py"], not {shown(value)}'
+            )
+        return list(value)
+
+    def integer(self, name: str, default: int | None = None, *, least: int = 0, most: int = 2**53 - 1) -> int:
         value = self.get(name)
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise invalid(f"{self.path(name)}: must be a whole number of at least {least}, not {shown(value)}")
+        if value > most:
+            raise invalid(f"{self.path(name)}: must be at most {most}, not {value}")
         return value
 
     def decimal(self, name: str, default: str, fits: Callable[[float], bool], wanted: str) -> float:
@@ -64,7 +80,7 @@ class Fields:
         value = self.get(name)
         try:
             number = float(default if value is None else value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if isinstance(value, bool) or not math.isfinite(number) or not fits(number):
             raise invalid(f"{self.path(name)}: must be {wanted}, not {shown(value)}")

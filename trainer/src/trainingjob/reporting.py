@@ -7,33 +7,39 @@ report(step=100, metrics={"eval/loss": 1.4}, evaluation=True)
 
 import json
 import math
+import operator
 import os
+import re
 import sys
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 EVENTS_FILE = "TRAININGJOB_EVENTS"
 STOP_FILE = "TRAININGJOB_STOP"
 
-_MOST_METRICS = 64
-_newest: tuple[int, float] | None = None
+MOST_METRICS = 64
+METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
+
+# Newest last. An evaluation may be of a step that training has passed by, so more than one is kept.
+_train_losses: deque[tuple[int, float]] = deque(maxlen=256)
 _stop_requested = False
 
 
 def report(
-    step: int,
-    metrics: Mapping[str, float],
+    step: SupportsIndex,
+    metrics: Mapping[str, SupportsFloat],
     *,
     evaluation: bool = False,
-    epoch: float | None = None,
-    total_steps: int | None = None,
+    epoch: SupportsFloat | None = None,
+    total_steps: SupportsIndex | None = None,
 ) -> None:
     """Reports metrics of a step; zero is a value, and a number that is not finite is shown as such, never lost.
 
     Args:
-        step: Steps done so far, from 0.
+        step: Steps done so far, from 0. Numbers of NumPy and other libraries are numbers here and below.
         metrics: Values by name, such as `train/loss`, `eval/loss`, `eval/accuracy`; at most 64.
         evaluation: These are the results of an evaluation. It is scored with `eval/loss` and the newest `train/loss`
             that was reported at or before this step.
@@ -41,25 +47,25 @@ def report(
         total_steps: Steps of the whole run, as far as they are known.
 
     Raises:
-        ValueError: for a step below 0, too many metrics, or a name that is no metric's name.
+        ValueError: for a step below 0, too many metrics, a name that is no metric's name, or what is no number.
     """
-    global _newest
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise ValueError(f"step must be a whole number of at least 0, not {step!r}")
-    if len(metrics) > _MOST_METRICS:
-        raise ValueError(f"{len(metrics)} metrics are too many; report at most {_MOST_METRICS}")
-    values = {name: float(value) for name, value in metrics.items()}
+    step = _count("step", step)
+    if len(metrics) > MOST_METRICS:
+        raise ValueError(f"{len(metrics)} metrics are too many; report at most {MOST_METRICS}")
+    values = {_metric_name(name): _metric(name, value) for name, value in metrics.items()}
     train_loss = values.get("train/loss")
-    if train_loss is not None and math.isfinite(train_loss) and (_newest is None or step >= _newest[0]):
-        _newest = (step, train_loss)
+    if train_loss is not None and math.isfinite(train_loss):
+        _train_losses.append((step, train_loss))
     if total_steps is not None:
-        emit({"type": "totals", "totalSteps": total_steps})
-    common: dict[str, Any] = {"step": step} | ({} if epoch is None else {"epoch": epoch})
+        emit({"type": "totals", "totalSteps": _count("total_steps", total_steps)})
+    common: dict[str, Any] = {"step": step}
+    if epoch is not None:
+        common["epoch"] = float(epoch) if math.isfinite(epoch) else None
     if not evaluation:
         emit({"type": "point", **common, **encoded(values)})
         return
     eval_loss = values.pop("eval/loss", None)
-    newest = _newest if _newest is not None and _newest[0] <= step else None
+    newest = _newest_train_loss(step)
     rest = encoded(values)
     if eval_loss is not None and not math.isfinite(eval_loss):
         rest.setdefault("nonFinite", []).append("eval/loss")
@@ -74,6 +80,39 @@ def report(
             **rest,
         }
     )
+
+
+def _newest_train_loss(step: int) -> tuple[int, float] | None:
+    """The train loss of the highest step up to this one; of two reports of one step the later."""
+    before = [entry for entry in _train_losses if entry[0] <= step]
+    return max(reversed(before), key=lambda entry: entry[0], default=None)
+
+
+def _count(name: str, value: SupportsIndex) -> int:
+    """Whole numbers of any library; a truth value is none."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
+    return number
+
+
+def _metric_name(name: str) -> str:
+    if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a metric; begin with a letter, go on with letters, digits, '_', '.', '/' and '-', "
+            "64 characters at most"
+        )
+    return name
+
+
+def _metric(name: str, value: SupportsFloat) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f'metric "{name}" must be a number, not {value!r}') from None
 
 
 def should_stop() -> bool:

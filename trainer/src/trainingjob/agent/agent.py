@@ -1,10 +1,13 @@
 """The agent's life: preflight, configuration, run, final report, hold, and the pod's end."""
 
 import json
+import queue
 import signal
 import sys
+import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +23,13 @@ from trainingjob.agent.operator import Operator
 from trainingjob.agent.podkey import PodKey
 from trainingjob.agent.sender import Sender
 from trainingjob.agent.spool import Spool
-from trainingjob.config import Config, Custom, parse_config
+from trainingjob.config import Config, Custom, parse_agent, parse_config
 from trainingjob.exitcodes import REASONS, ExitCode, TrainingError
 
 Event = dict[str, Any]
 
 _PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
+_HOLDING: Event = {"type": "stage", "stage": "Holding"}
 
 
 def run_agent(environment: Mapping[str, str]) -> int:
@@ -52,8 +56,7 @@ class _Agent:
         self._identity, self._environment = identity, environment
         self._operator, self._pod_key = Operator(identity), PodKey(identity)
         self._signals = _Signals()
-        self._workdir = Path.cwd() / ".trainingjob" / f"{identity.uid}-{identity.attempt}"
-        self._workdir.mkdir(parents=True, exist_ok=True)
+        self._workdir = _workdir(identity)
         self._child: Child | None = None
         self._grace = 0.0
         self._result: Event = {}
@@ -61,8 +64,7 @@ class _Agent:
         self._sender: Sender | None = None
 
     def live(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._terminated())
+        self._listen_to_signals()
         raw = self._configuration()
         if raw is None:
             return self._leave(int(ExitCode.PREEMPTED))
@@ -71,22 +73,35 @@ class _Agent:
         except TrainingError as error:
             return self._unusable(raw, error)
         self._grace = config.agent.stop_grace * 0.8
-        sender = self._open_sender(config.agent.heartbeat)
+        spool = Spool(self._workdir / "spool")
         before = stored_final(config)
         if before is not None:
-            final, events = before
-            for event in events:
-                sender.add(event)
-            return self._report(sender, final, config.agent.hold)
+            spool.adopt(before.waiting, same_session=before.attempt == config.job.attempt)
+            return self._hold(self._open_sender(spool, config.agent.heartbeat), config.agent.hold, before.exit_code)
+        sender = self._open_sender(spool, config.agent.heartbeat)
         sender.add({"type": "started", "trainerVersion": __version__})
-        final = self._final(config, sender)
-        if self._signals.superseded.is_set():
+        try:
+            final = self._final(config, sender)
+        except Exception as error:
+            # An end like any other: a plain crash would make the platform start, and bill, the pod again and again.
+            traceback.print_exc()
+            final = _ended(1, "Failed", f"the agent itself failed: {error!r}; this is a fault of the trainer image", [])
+        if self._signals.superseded.is_set() and final["outcome"] != "Succeeded":
             return self._leave(final["exitCode"])
-        if final["reason"] != REASONS[ExitCode.PREEMPTED]:
-            problem = store_final(config, final, [*sender.unacknowledged(), final])
-            if problem is not None:
-                sender.add(_alert("FinalNotStored", "Warning", problem))
-        return self._report(sender, final, config.agent.hold)
+        return self._report(config, sender, final)
+
+    def _listen_to_signals(self) -> None:
+        # A handler runs in the middle of anything, locks held; only a queue may be touched there.
+        arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+        def obey() -> None:
+            while True:
+                arrived.get()
+                self._terminated()
+
+        threading.Thread(target=obey, name="signals", daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _frame: arrived.put(number))
 
     def _configuration(self) -> Any:
         """Asks until there is a configuration; None when the pod is to end instead."""
@@ -104,15 +119,17 @@ class _Agent:
 
     def _unusable(self, raw: Any, error: TrainingError) -> int:
         """The operator sent what this trainer does not understand: as a rule, an image of another version."""
-        agent = raw.get("agent") if isinstance(raw, dict) else None
-        seconds = agent if isinstance(agent, dict) else {}
-        sender = self._open_sender(float(seconds.get("heartbeatSeconds", 10)))
-        return self._report(
-            sender, _ended(int(error.code), "Failed", str(error), []), float(seconds.get("holdSeconds", 120))
-        )
+        durations = raw.get("agent") if isinstance(raw, dict) else None
+        try:
+            agent = parse_agent(durations)
+        except TrainingError:
+            agent = parse_agent(None)
+        sender = self._open_sender(Spool(self._workdir / "spool"), agent.heartbeat)
+        sender.seal([_ended(int(error.code), "Failed", str(error), []), _HOLDING], lambda _: None)
+        return self._hold(sender, agent.hold, int(error.code))
 
-    def _open_sender(self, heartbeat: float) -> Sender:
-        sender = Sender(self._operator, Spool(self._workdir / "spool"), heartbeat, self._command, self._on_superseded)
+    def _open_sender(self, spool: Spool, heartbeat: float) -> Sender:
+        sender = Sender(self._operator, spool, heartbeat, self._command, self._on_superseded)
         self._sender = sender
         sender.start()
         return sender
@@ -125,26 +142,31 @@ class _Agent:
             return _ended(int(error.code), "Failed", str(error), [])
         problem = self._pod_key.problem()
         if problem is not None:
-            sender.add(
-                _alert(
-                    "PodKeyRefused", "Warning", f"this pod could not end itself if the operator went away: {problem}"
-                )
-            )
+            words = f"this pod could not end itself if the operator went away: {problem}"
+            sender.add({"type": "alert", "name": "PodKeyRefused", "severity": "Warning", "message": words[:4000]})
+        if self._asked_to_end():
+            return self._never_began()
         try:
             child = Child(self._command_line(config), self._child_env(config), self._workdir, self._event)
-        except OSError as error:
-            words = " ".join(self._command_line(config))
+        except (OSError, ValueError) as error:
+            words = " ".join(config.trainer.command) if isinstance(config.trainer, Custom) else "the trainer"
+            why = error.strerror if isinstance(error, OSError) else error
             return _ended(
-                int(ExitCode.CONFIGURATION),
-                "Failed",
-                f"cannot start {words}: {error.strerror}; is it in the image?",
-                [],
+                int(ExitCode.CONFIGURATION), "Failed", f"cannot start {words[:1000]}: {why}; is it in the image?", []
             )
         self._child = child
-        if self._asked_to_end():
+        # What was asked for in between found no child to tell.
+        if self._signals.superseded.is_set():
+            child.kill()
+        elif self._asked_to_end():
             child.stop(self._grace)
         code = child.wait()
         return self._verdict(code, list(child.tail))
+
+    def _never_began(self) -> Event:
+        if self._signals.stop_requested.is_set():
+            return _ended(int(ExitCode.STOPPED), "Stopped", "The stop came before the training began.", [])
+        return _ended(int(ExitCode.PREEMPTED), "Stopped", "The pod was ended before the training began.", [])
 
     def _verdict(self, code: int, tail: list[str]) -> Event:
         extra: Event = {key: self._result[key] for key in ("bestStep", "output", "metrics") if key in self._result}
@@ -165,15 +187,28 @@ class _Agent:
         )
         return _ended(code, "Failed", message, tail)
 
-    def _report(self, sender: Sender, final: Event, hold: float) -> int:
-        """Reports the end, waits for the operator to end the pod, and if it does not come ends the pod itself."""
-        sender.add(final)
-        sender.add({"type": "stage", "stage": "Holding"})
-        deadline = time.monotonic() + hold
-        sender.flush(hold)
+    def _report(self, config: Config, sender: Sender, final: Event) -> int:
+        """Stores the end, then reports it."""
+        # A container that the platform ended is started elsewhere and trains again, so it leaves no end behind.
+        lasting = final["exitCode"] != ExitCode.PREEMPTED
+        problem = sender.seal(
+            [final, _HOLDING], lambda waiting: store_final(config, final, waiting) if lasting else None
+        )
+        if problem is not None:
+            sender.add({"type": "alert", "name": "FinalNotStored", "severity": "Warning", "message": problem[:4000]})
+        return self._hold(sender, config.agent.hold, final["exitCode"])
+
+    def _hold(self, sender: Sender, seconds: float, code: int) -> int:
+        """Waits for the operator to take the final report and to end the pod; if it does not come, ends the pod itself.
+
+        One bound for both: a pod whose report nobody takes is billed no longer than one whose end nobody ordered. The report
+        is in storage then, and is sent on until the pod is gone.
+        """
+        deadline = time.monotonic() + seconds
+        sender.flush(seconds)
         while time.monotonic() < deadline and not self._asked_to_leave():
-            time.sleep(0.1)
-        return self._leave(final["exitCode"])
+            time.sleep(0.05)
+        return self._leave(code)
 
     def _leave(self, code: int) -> int:
         """Ends the pod by its own key unless it is being ended already."""
@@ -208,11 +243,11 @@ class _Agent:
                 self._child.stop(self._grace)
 
     def _event(self, event: Event) -> None:
-        kind = event.get("type")
+        kind = event["type"]
         if kind == "result":
             self._result = event
         elif kind == "failure":
-            self._failure = str(event.get("message"))
+            self._failure = event["message"]
         elif self._sender is not None:
             self._sender.add(event)
 
@@ -220,8 +255,9 @@ class _Agent:
         if isinstance(config.trainer, Custom):
             return list(config.trainer.command)
         file = self._workdir / "config.json"
+        # It holds the job's secrets.
+        file.touch(mode=0o600)
         file.write_text(json.dumps(config.raw))
-        file.chmod(0o600)
         return [sys.executable, "-m", "trainingjob", "run", "--config", str(file)]
 
     def _child_env(self, config: Config) -> dict[str, str]:
@@ -246,12 +282,22 @@ def _ended(code: int, outcome: str, message: str, tail: list[str]) -> Event:
     }
 
 
-def _alert(name: str, severity: str, message: str) -> Event:
-    return {"type": "alert", "name": name, "severity": severity, "message": message[:4000]}
+def _workdir(identity: Identity) -> Path:
+    """A folder of this attempt; where the image's folder is not ours to write, one for temporary files."""
+    folder = Path.cwd() / ".trainingjob" / f"{identity.uid}-{identity.attempt}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="trainingjob-"))
+    return folder
 
 
 def _words(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    name = signal.Signals(-code).name
-    return f"signal {name}, as when the pod's memory runs out" if -code == signal.SIGKILL else f"signal {name}"
+    if -code == signal.SIGKILL:
+        return "signal SIGKILL, as when the pod's memory runs out"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,6 +1,5 @@
 """The run as a process group of its own: its events, its words and its end."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,15 +8,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainingjob.agent.reported import NotReportable, parse_event
 from trainingjob.reporting import EVENTS_FILE, STOP_FILE
 
 _TAIL_LINES = 50
 _LINE_CHARACTERS = 1000
 _LOG_LINES_PER_SECOND = 20
+_MOST_EVENT_BYTES = 256 * 1024
+_MOST_COMPLAINTS = 20
 _POLL_SECONDS = 0.1
+_LEFTOVER_SECONDS = 2.0
 
 
 class Child:
@@ -31,36 +35,45 @@ class Child:
         self._stop_file = workdir / "stop"
         self._events.write_bytes(b"")
         self._stop_file.unlink(missing_ok=True)
+        self._complaints = 0
+        self._gone = False
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        # The folder is the image's, not ours: commands may name files beside them.
         self._process = subprocess.Popen(
             list(command),
-            cwd=workdir,
             env={**env, EVENTS_FILE: str(self._events), STOP_FILE: str(self._stop_file), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
         )
         self._ended = threading.Event()
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._read_words, self._read_events)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._words = threading.Thread(target=self._read_words, name="words", daemon=True)
+        self._reports = threading.Thread(target=self._read_events, name="reports", daemon=True)
+        self._words.start()
+        self._reports.start()
 
     def wait(self) -> int:
         """Waits for the end and for all that was reported before it. Returns the exit code; negative for a signal."""
         code = self._process.wait()
-        self._ended.set()
-        self._threads[1].join()
-        # A grandchild may hold the pipe open; its words are not waited for longer than this.
-        self._threads[0].join(timeout=2)
+        # Processes that the run left behind may still write their last words; they end with it.
+        self._words.join(_LEFTOVER_SECONDS)
         self.kill()
+        self._gone = True
+        self._words.join(_LEFTOVER_SECONDS)
+        self._ended.set()
+        self._reports.join()
+        if self._complaints > _MOST_COMPLAINTS:
+            more = self._complaints - _MOST_COMPLAINTS
+            self._on_event(_alert(f"{more} more lines of the trainer's events were not taken"))
         return code
 
     def stop(self, grace_seconds: float) -> None:
         """Asks the run to store a checkpoint and end; kills what is left after the grace time."""
-        self._stop_file.write_bytes(b"")
+        with suppress(OSError):
+            self._stop_file.write_bytes(b"")
         self._signal(signal.SIGTERM)
         timer = threading.Timer(grace_seconds, self.kill)
         timer.daemon = True
@@ -71,20 +84,22 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
+        # Once the group is gone its number may be another's.
+        if not self._gone:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
 
     def _read_words(self) -> None:
         pipe = self._process.stdout
         if pipe is None:
             return
         second, sent = 0, 0
-        for raw in pipe:
-            line = raw.decode(errors="replace").rstrip("\r\n")[:_LINE_CHARACTERS]
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+        # A progress bar ends its lines with a carriage return, which counts; what never ends a line is cut.
+        while text := pipe.readline(_LINE_CHARACTERS + 1):
+            line = text.rstrip("\n")
+            with suppress(OSError, ValueError):
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
             self.tail.append(line)
             now = int(time.monotonic())
             second, sent = (second, sent + 1) if now == second else (now, 1)
@@ -93,31 +108,33 @@ class Child:
                 self._on_event({"type": "log", "lines": [line]})
 
     def _read_events(self) -> None:
-        rest = b""
         with self._events.open("rb") as file:
             while True:
+                # What was there at the end counts; a process that got away from the group may write on for ever.
                 ended = self._ended.is_set()
-                chunk = file.read(1024 * 1024)
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._on_event(_parsed(line))
-                if chunk == b"":
-                    if ended:
-                        return
-                    self._ended.wait(_POLL_SECONDS)
+                left = os.fstat(file.fileno()).st_size - file.tell()
+                while left > 0 and (line := file.readline(min(left, _MOST_EVENT_BYTES))):
+                    left -= len(line)
+                    if not line.endswith(b"\n") and not ended and len(line) < _MOST_EVENT_BYTES:
+                        file.seek(-len(line), os.SEEK_CUR)
+                        break
+                    self._take(line)
+                if ended:
+                    return
+                self._ended.wait(_POLL_SECONDS)
+
+    def _take(self, line: bytes) -> None:
+        if line.strip() == b"":
+            return
+        try:
+            event = parse_event(line)
+        except NotReportable as problem:
+            self._complaints += 1
+            if self._complaints <= _MOST_COMPLAINTS:
+                self._on_event(_alert(str(problem)))
+            return
+        self._on_event(event)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("type"), str):
-        return event
-    words = line.decode(errors="replace")[:200]
-    return {
-        "type": "alert",
-        "name": "EventUnreadable",
-        "severity": "Warning",
-        "message": f"the trainer reported what is no event: {words}",
-    }
+def _alert(message: str) -> dict[str, Any]:
+    return {"type": "alert", "name": "EventUnreadable", "severity": "Warning", "message": message[:4000]}

@@ -31,6 +31,9 @@ def read_identity(environment: Mapping[str, str]) -> Identity:
         raise invalid(
             f"not set: {', '.join(missing)}; the operator sets them when it rents a pod, so start the agent by a TrainingJob"
         )
+    for name in ("TRAININGJOB_ATTEMPT", "TRAININGJOB_GPU_COUNT"):
+        if not environment.get(name, "0").isdecimal():
+            raise invalid(f"{name}: must be a whole number, not {environment[name]!r}")
     return Identity(
         uid=environment["TRAININGJOB_UID"],
         namespace=environment["TRAININGJOB_NAMESPACE"],

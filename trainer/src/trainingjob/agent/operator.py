@@ -1,11 +1,13 @@
 """The operator's side of the protocol: configuration and events, in words of this program."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainingjob.agent.http import Answer, send
 from trainingjob.agent.identity import Identity
+
+_NOT_DURABLE = "the answer does not acknowledge the batch"
 
 Verdict = Literal["ok", "later", "superseded", "refused", "conflict"]
 
@@ -18,6 +20,7 @@ class Reply:
     detail: str
     retry_after: float | None
     commands: list[dict[str, Any]]
+    acknowledged: Any
 
 
 class Operator:
@@ -47,7 +50,10 @@ class Operator:
         if answer.status == 200 and isinstance(answer.body, dict) and isinstance(answer.body.get("token"), str):
             with self._lock:
                 self._token = answer.body["token"]
-        return _reply(answer)
+        reply = _reply(answer)
+        durable = sequence is None or reply.acknowledged == {"session": session, "sequence": sequence}
+        # Whoever answered, say a proxy, did not say that this batch is durable.
+        return reply if durable or reply.verdict != "ok" else replace(reply, verdict="later", detail=_NOT_DURABLE)
 
     def _headers(self) -> dict[str, str]:
         with self._lock:
@@ -55,10 +61,18 @@ class Operator:
 
 
 def _reply(answer: Answer) -> Reply:
-    commands = answer.body.get("commands") if isinstance(answer.body, dict) else None
-    good = answer.status == 200 and isinstance(answer.body, dict)
-    verdict: Verdict = "ok" if good else _verdict(answer.status)
-    return Reply(verdict, answer.detail, answer.retry_after, commands if isinstance(commands, list) else [])
+    body = answer.body if isinstance(answer.body, dict) else {}
+    commands = body.get("commands")
+    if not isinstance(commands, list):
+        commands = []
+    verdict: Verdict = "ok" if answer.status == 200 and isinstance(answer.body, dict) else _verdict(answer.status)
+    return Reply(
+        verdict=verdict,
+        detail=answer.detail or f"status {answer.status}",
+        retry_after=answer.retry_after,
+        commands=[command for command in commands if isinstance(command, dict)],
+        acknowledged=body.get("acknowledged"),
+    )
 
 
 def _verdict(status: int) -> Verdict:

@@ -34,7 +34,10 @@ def _gpus(wanted: int) -> None:
         raise _failed(
             f"{wanted} GPUs were rented, but the image has no nvidia-smi to see them; the host gave none, or the image hides them"
         )
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failed(f"{wanted} GPUs were rented, but nvidia-smi does not answer: {error}") from error
     found = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     if found != wanted:
         raise _failed(

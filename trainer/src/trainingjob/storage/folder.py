@@ -21,8 +21,10 @@ def local_path(uri: str) -> Path:
     path = unquote(parts.path)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
         raise invalid(f"{uri}: only file:/// addresses can be used here; write file:///volume/…")
-    if ".." in Path(path).parts:
-        raise invalid(f"{uri}: must not contain '..'")
+    if ".." in Path(path).parts or "\0" in path:
+        raise invalid(f"{uri}: must not contain '..' or %00")
+    if parts.query or parts.fragment:
+        raise invalid(f"{uri}: must not contain '?' or '#'; write %3F or %23 where a name has one")
     root = os.environ.get(FILE_ROOT, "")
     return Path(root + path) if root else Path(path)
 
@@ -31,11 +33,16 @@ def write_file(path: Path, content: bytes) -> None:
     """Writes a file so that after a crash it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        # On a full disk half a file would take the room that is left.
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 

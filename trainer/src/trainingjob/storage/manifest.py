@@ -53,6 +53,8 @@ def verify(uri: str) -> None:
                 )
     except OSError as error:
         raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be read back: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(ExitCode.ARTIFACTS, f"{uri}/{MANIFEST} is no manifest: {error!r}") from error
 
 
 def sha256(path: Path) -> str:

@@ -17,6 +17,8 @@ from trainingjob.storage.manifest import sha256
 
 Floats = npt.NDArray[np.float64]
 
+# XGBoost keeps numbers in single precision.
+_MOST_NUMBER = float(np.finfo(np.float32).max)
 _CLASSES = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
 
@@ -51,11 +53,11 @@ def read_table(source: str, target: str, features: tuple[str, ...] | None) -> Ta
         TrainingError: exit code 3, when the file is missing or empty, lacks a column, or holds what is no number.
     """
     path = local_path(source)
-    if not path.is_file():
-        raise bad_data(
-            f"{source} is not there; put the file on the network volume, or correct trainer.tabular.dataset.source"
-        )
     try:
+        if not path.is_file():
+            raise bad_data(
+                f"{source} is not there; put the file on the network volume, or correct trainer.tabular.dataset.source"
+            )
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = next(reader, None)
@@ -64,6 +66,7 @@ def read_table(source: str, target: str, features: tuple[str, ...] | None) -> Ta
             columns = [name.strip() for name in header]
             used = _columns(source, columns, target, features)
             rows = _rows(source, reader, columns, used, target)
+        sha = sha256(path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise bad_data(f"{source} cannot be read as CSV in UTF-8: {error}; save it so") from error
     except OSError as error:
@@ -71,7 +74,7 @@ def read_table(source: str, target: str, features: tuple[str, ...] | None) -> Ta
     if not rows:
         raise bad_data(f"{source} has column names but no rows; add rows")
     numbers = np.array(rows, dtype=np.float64)
-    table = Table(features=used, target=target, x=numbers[:, :-1], y=numbers[:, -1], sha256=sha256(Path(path)))
+    table = Table(features=used, target=target, x=numbers[:, :-1], y=numbers[:, -1], sha256=sha)
     _check_classes(source, table)
     return table
 
@@ -89,6 +92,12 @@ def split_rows(table: Table, share: float, seed: int) -> Split:
         raise bad_data(
             f"{len(table.y)} rows cannot be split with evalSplit {share}: {error}; add rows or change evalSplit"
         ) from error
+    for part, rows in (("training", train), ("held-out", held_out)):
+        if len(np.unique(table.y[rows])) < 2:
+            raise bad_data(
+                f"with evalSplit {share} the {len(rows)} {part} rows would all be of one class; add rows of the rarer class "
+                "or change evalSplit"
+            )
     return Split(train=train, held_out=held_out)
 
 
@@ -104,6 +113,11 @@ def write_rows(path: Path, table: Table, rows: npt.NDArray[np.int64]) -> None:
 
 
 def _columns(source: str, columns: list[str], target: str, features: tuple[str, ...] | None) -> tuple[str, ...]:
+    if "" in columns:
+        raise bad_data(
+            f"{source}: column {columns.index('') + 1} has no name; name it, or write the file without it "
+            "(an index, as a rule: index=False in pandas)"
+        )
     doubled = next((name for name in columns if columns.count(name) > 1), None)
     if doubled is not None:
         raise bad_data(f'{source} has two columns named "{doubled}"; give each its own name')
@@ -123,6 +137,9 @@ def _columns(source: str, columns: list[str], target: str, features: tuple[str, 
         )
     if not wanted:
         raise bad_data(f"{source} has no column besides the target; add features")
+    unfit = next((name for name in wanted if set(name) & set("[]<")), None)
+    if unfit is not None:
+        raise bad_data(f'{source}: XGBoost takes no column named "{unfit}"; rename it without [, ] and <')
     return wanted
 
 
@@ -149,13 +166,18 @@ def _number(cell: str, where: str) -> float:
     if text == "":
         return math.nan
     try:
-        value = float(text)
+        # "nan" passes on purpose: pandas and NumPy write it where a value is missing, so it is one, as an empty cell is.
+        # Not so 1_000, which is a number to Python alone.
+        value = float("" if "_" in text else text)
     except ValueError:
         raise bad_data(
-            f'{where} holds "{text[:40]}", which is no number; encode it as one, or leave the column out of features'
+            f'{where} holds "{text[:40]}", which is no number; encode it as one, leave the cell empty if the value is unknown, '
+            "or leave the column out of features"
         ) from None
     if math.isinf(value):
         raise bad_data(f"{where} holds an infinite number; leave the cell empty if the value is unknown")
+    if abs(value) > _MOST_NUMBER:
+        raise bad_data(f"{where} holds {text[:40]}, which is too large for single precision; scale the column")
     return value
 
 

@@ -6,6 +6,10 @@ from typing import Any
 
 from trainingjob.fields import Fields, invalid, nearest, shown
 
+_MOST_SEED = 2**32 - 1
+# XGBoost computes in single precision.
+_MOST_FLOAT = 1e38
+
 MODEL_TYPES = ("xgboost_binary_classification",)
 
 
@@ -52,7 +56,7 @@ def parse_tabular(value: Any) -> TabularConfig:
     eval_split = dataset.decimal(
         "evalSplit", "0.2", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.2"'
     )
-    seed = dataset.integer("seed", 42)
+    seed = dataset.integer("seed", 42, most=_MOST_SEED)
     dataset.close()
     config = TabularConfig(
         model_type=model_type,
@@ -74,6 +78,9 @@ def _features(value: Any) -> tuple[str, ...] | None:
         raise invalid(
             f"trainer.tabular.features: must be a list of column names, not {shown(value)}; leave it out to use all columns"
         )
+    doubled = next((name for name in value if value.count(name) > 1), None)
+    if doubled is not None:
+        raise invalid(f'trainer.tabular.features: names "{doubled}" twice; name each column once')
     return tuple(value)
 
 
@@ -87,19 +94,19 @@ def _parameters(value: Any) -> Parameters:
         return number(name, default, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
 
     def weight(name: str, default: str) -> float:
-        return number(name, default, lambda value: value >= 0, "a number of at least 0")
+        return number(name, default, lambda value: 0 <= value <= _MOST_FLOAT, "a number from 0 to 1e38")
 
     parameters = Parameters(
         n_estimators=fields.integer("nEstimators", 100, least=1),
-        max_depth=fields.integer("maxDepth", 6, least=1),
-        learning_rate=number("learningRate", "0.1", lambda value: value > 0, "a number above 0"),
+        max_depth=fields.integer("maxDepth", 6, least=1, most=64),
+        learning_rate=number("learningRate", "0.1", lambda value: 0 < value <= _MOST_FLOAT, "a number above 0"),
         subsample=share("subsample", "0.8"),
         colsample_bytree=share("colsampleBytree", "0.8"),
         min_child_weight=weight("minChildWeight", "1"),
         gamma=weight("gamma", "0"),
         reg_alpha=weight("regAlpha", "0"),
         reg_lambda=weight("regLambda", "1"),
-        random_state=fields.integer("randomState", 42),
+        random_state=fields.integer("randomState", 42, most=_MOST_SEED),
     )
     fields.close()
     return parameters

@@ -13,13 +13,15 @@ from sklearn.metrics import log_loss, roc_auc_score
 from trainingjob import reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.fields import invalid
-from trainingjob.scoring.best import BestTracker, Evaluation
+from trainingjob.fields import invalid, nearest
+from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
 from trainingjob.storage.folder import local_path
 from trainingjob.storage.manifest import store_verified, verify
 from trainingjob.tabular.checkpoints import MODEL_FILE, CheckpointKeeper
 from trainingjob.tabular.data import Floats, Split, Table, read_table, split_rows, write_rows
 from trainingjob.tabular.parameters import Parameters, TabularConfig
+
+_METRICS = ("eval/loss", "eval/accuracy", "eval/auc")
 
 
 def train(config: Config, version: str) -> ExitCode:
@@ -36,6 +38,7 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("checkpoints: a tabular job needs checkpoints with a uri, and storage.checkpoints")
     if config.storage.output is None:
         raise invalid("output: a tabular job needs output with a uri, and storage.output")
+    _check_scoring(config.scoring)
     _stage("Loading", tabular.source)
     table = read_table(tabular.source, tabular.target, tabular.features)
     split = split_rows(table, tabular.eval_split, tabular.seed)
@@ -90,7 +93,7 @@ class _Run:
             if evaluates:
                 self._evaluate(step, is_last=last)
             if last:
-                return stop
+                return step < self._rounds
         return False
 
     def store_output(self, uri: str, version: str) -> None:
@@ -186,6 +189,14 @@ def _xgboost_parameters(parameters: Parameters) -> dict[str, Any]:
         "reg_lambda": parameters.reg_lambda,
         "seed": parameters.random_state,
     }
+
+
+def _check_scoring(scoring: Scoring) -> None:
+    name = scoring.metric
+    if name is not None and name not in _METRICS:
+        raise invalid(
+            f'scoring.metric.name: "{name}" is no metric of this trainer.{nearest(name, _METRICS)} It has: {", ".join(_METRICS)}'
+        )
 
 
 def _stage(stage: str, detail: str | None = None) -> None:

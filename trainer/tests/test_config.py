@@ -1,0 +1,214 @@
+"""The configuration: every wrong member gets its sentence, and zero is a value."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainingjob.config import Custom, parse_config
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.tabular.parameters import TabularConfig
+
+ROOT = Path(__file__).parents[2]
+TABULAR = {"modelType": "xgboost_binary_classification", "dataset": {"source": "file:///d.csv"}, "target": "y"}
+
+
+def tabular(**members):
+    return {"trainer": {"tabular": {**TABULAR, **members}}}
+
+
+def parameters(**members):
+    return tabular(parameters=members)
+
+
+def dataset(**members):
+    return tabular(dataset={"source": "file:///d.csv", **members})
+
+
+def custom(**members):
+    return {"trainer": {"custom": members}}
+
+
+def with_custom(**members):
+    return {**custom(command=["x"]), **members}
+
+
+WRONG = [
+    ([], "must be an object, not []"),
+    ({}, "trainer: is missing"),
+    ({"trainer": {}}, "trainer: write exactly one of tabular and custom"),
+    ({"trainer": {"tabular": TABULAR, "custom": {"command": ["x"]}}}, "trainer: write exactly one of"),
+    ({"trainer": {"fineTune": {}}}, "trainer.fineTune: is not known."),
+    (with_custom(evalution={}), 'evalution: is not known. Did you mean "evaluation"?'),
+    (with_custom(protocolVersion=2), "protocolVersion: is 2, this trainer speaks 1"),
+    (tabular(modelType="xgboost_binary"), 'Did you mean "xgboost_binary_classification"?'),
+    (tabular(modelType=7), "trainer.tabular.modelType: must be a text that is not empty, not 7"),
+    (tabular(target=""), "trainer.tabular.target: must be a text that is not empty"),
+    (tabular(features=[]), "trainer.tabular.features: must be a list of column names"),
+    (tabular(features="a"), "trainer.tabular.features: must be a list of column names"),
+    (tabular(features=["a", "b", "a"]), 'trainer.tabular.features: names "a" twice'),
+    (tabular(targets="y"), 'trainer.tabular.targets: is not known. Did you mean "target"?'),
+    (tabular(dataset=None), "trainer.tabular.dataset: is missing"),
+    (tabular(dataset={}), "trainer.tabular.dataset.source: must be a text that is not empty, not nothing"),
+    (dataset(evalSplit="1"), "trainer.tabular.dataset.evalSplit: must be a number between 0 and 1"),
+    (dataset(evalSplit="0"), "trainer.tabular.dataset.evalSplit: must be a number between 0 and 1"),
+    (dataset(evalSplit="a fifth"), "trainer.tabular.dataset.evalSplit: must be a number between 0 and 1"),
+    (dataset(evalSplit=True), "trainer.tabular.dataset.evalSplit: must be a number between 0 and 1"),
+    (dataset(seed=-1), "trainer.tabular.dataset.seed: must be a whole number of at least 0, not -1"),
+    (dataset(seed=1.5), "trainer.tabular.dataset.seed: must be a whole number"),
+    (dataset(seed=True), "trainer.tabular.dataset.seed: must be a whole number"),
+    (dataset(seed=2**32), "trainer.tabular.dataset.seed: must be at most 4294967295"),
+    (dataset(sed=1), 'trainer.tabular.dataset.sed: is not known. Did you mean "seed"?'),
+    (parameters(nEstimators=0), "trainer.tabular.parameters.nEstimators: must be a whole number of at least 1"),
+    (parameters(nEstimators="9"), "trainer.tabular.parameters.nEstimators: must be a whole number of at least 1"),
+    (parameters(maxDepth=65), "trainer.tabular.parameters.maxDepth: must be at most 64"),
+    (parameters(learningRate="0"), "trainer.tabular.parameters.learningRate: must be a number above 0"),
+    (parameters(learningRate="nan"), "trainer.tabular.parameters.learningRate: must be a number above 0"),
+    (parameters(learningRate="inf"), "trainer.tabular.parameters.learningRate: must be a number above 0"),
+    (parameters(learningRate="1e39"), "trainer.tabular.parameters.learningRate: must be a number above 0"),
+    (parameters(learningRate=10**400), "trainer.tabular.parameters.learningRate: must be a number above 0"),
+    (parameters(subsample="1.1"), "trainer.tabular.parameters.subsample: must be a number above 0 and at most 1"),
+    (parameters(colsampleBytree="0"), "trainer.tabular.parameters.colsampleBytree: must be a number above 0"),
+    (parameters(minChildWeight="-1"), "trainer.tabular.parameters.minChildWeight: must be a number from 0"),
+    (parameters(gamma=[1]), "trainer.tabular.parameters.gamma: must be a number from 0"),
+    (parameters(regAlpha="1e39"), "trainer.tabular.parameters.regAlpha: must be a number from 0 to 1e38"),
+    (parameters(regLambda=""), "trainer.tabular.parameters.regLambda: must be a number from 0"),
+    (parameters(learning_rate="1"), 'learning_rate: is not known. Did you mean "learningRate"?'),
+    (custom(), "trainer.custom.command: is empty"),
+    (custom(command=[]), "trainer.custom.command: is empty"),
+    (custom(command="python train.py"), "trainer.custom.command: must be a list of texts"),
+    (custom(command=["python", 3]), "trainer.custom.command: must be a list of texts"),
+    (custom(command=["python"], args="train.py"), "trainer.custom.args: must be a list of texts"),
+    (custom(command=["x"], arg=["y"]), 'trainer.custom.arg: is not known. Did you mean "args"?'),
+    (with_custom(env={"A": 1}), "env: must be an object of texts"),
+    (with_custom(env=["A=1"]), "env: must be an object of texts"),
+    (with_custom(evaluation={}), "evaluation.everySteps: must be a whole number of at least 1, not nothing"),
+    (with_custom(evaluation={"everySteps": 0}), "evaluation.everySteps: must be a whole number of at least 1, not 0"),
+    (with_custom(checkpoints={"keepBest": 0}), "checkpoints.keepBest: must be a whole number of at least 1"),
+    (with_custom(checkpoints={"keepLast": 0}), "checkpoints.keepLast: must be a whole number of at least 1"),
+    (with_custom(checkpoints={"everySteps": 0}), "checkpoints.everySteps: must be a whole number of at least 1"),
+    (with_custom(checkpoints={"uri": 5}), "checkpoints.uri: must be a text"),
+    (with_custom(output={"uri": 5}), "output.uri: must be a text"),
+    (with_custom(output={"uri": "file:///m", "merge": True}), "output.merge: is not known."),
+    (with_custom(storage={"output": 5}), "storage.output: must be a text"),
+    (with_custom(storage={"outputs": "file:///m"}), 'storage.outputs: is not known. Did you mean "output"?'),
+    (with_custom(scoring={"strategy": "Best"}), "scoring.strategy: must be MultiMetric or SingleMetric, not 'Best'"),
+    (with_custom(scoring={"strategy": "SingleMetric"}), "scoring.metric: must be an object, not nothing"),
+    (
+        with_custom(scoring={"strategy": "SingleMetric", "metric": {"name": "eval/loss", "goal": "Min"}}),
+        "scoring.metric.goal: must be Minimize or Maximize, not 'Min'",
+    ),
+    (with_custom(agent={"heartbeatSeconds": 0}), "agent.heartbeatSeconds: must be a number of seconds above 0"),
+    (with_custom(agent={"holdSeconds": -1}), "agent.holdSeconds: must be a number of seconds of at least 0"),
+    (with_custom(job={"attempt": "1"}), "job.attempt: must be a whole number"),
+    (with_custom(job={"uuid": "1"}), 'job.uuid: is not known. Did you mean "uid"?'),
+]
+
+
+@pytest.mark.parametrize(("value", "sentence"), WRONG, ids=[sentence[:50] for _, sentence in WRONG])
+def test_wrong_configuration(value, sentence):
+    with pytest.raises(TrainingError) as caught:
+        parse_config(value)
+    assert caught.value.code == ExitCode.CONFIGURATION
+    assert sentence in str(caught.value)
+
+
+def test_zero_is_a_value():
+    config = parse_config(
+        {
+            **tabular(
+                dataset={"source": "file:///d.csv", "seed": 0},
+                parameters={"gamma": "0", "regLambda": 0, "minChildWeight": "0.0", "randomState": 0},
+            ),
+            "job": {"attempt": 0},
+            "agent": {"holdSeconds": 0, "stopGraceSeconds": 0},
+        }
+    )
+    assert isinstance(config.trainer, TabularConfig)
+    chosen = config.trainer.parameters
+    assert (config.trainer.seed, chosen.gamma, chosen.reg_lambda, chosen.min_child_weight, chosen.random_state) == (
+        0,
+        0.0,
+        0.0,
+        0.0,
+        0,
+    )
+    assert (config.job.attempt, config.agent.hold, config.agent.stop_grace) == (0, 0, 0)
+
+
+def test_defaults():
+    config = parse_config(tabular())
+    assert isinstance(config.trainer, TabularConfig)
+    assert (config.trainer.eval_split, config.trainer.seed, config.trainer.features) == (0.2, 42, None)
+    assert config.trainer.parameters.n_estimators == 100
+    assert (config.scoring.metric, config.scoring.goal) == (None, "Minimize")
+    assert (config.checkpoints, config.evaluation_every_steps) == (None, None)
+
+
+def test_custom_command_is_command_and_args():
+    config = parse_config(custom(command=["python", "-u"], args=["train.py", ""]))
+    assert config.trainer == Custom(("python", "-u", "train.py", ""))
+
+
+def test_decimals_may_be_numbers_too():
+    config = parse_config(parameters(learningRate=0.25))
+    assert isinstance(config.trainer, TabularConfig)
+    assert config.trainer.parameters.learning_rate == 0.25
+
+
+def crd_properties():
+    """`spec.trainer.tabular` of the resource, read with the YAML package of the project's other half."""
+    node = ROOT / "node_modules" / ".bin" / "node"
+    if not node.exists() or shutil.which("sh") is None:
+        pytest.skip("the project's Node packages are not installed")
+    program = """
+        const { parse } = require('yaml');
+        const text = require('fs').readFileSync('crds/trainingjobs.yaml', 'utf8');
+        const schema = parse(text).spec.versions[0].schema.openAPIV3Schema;
+        console.log(JSON.stringify(schema.properties.spec.properties.trainer.properties.tabular.properties));
+    """
+    done = subprocess.run([node, "-e", program], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)
+    return json.loads(done.stdout)
+
+
+def test_every_field_of_the_resource_lands_in_the_configuration():
+    properties = crd_properties()
+    chosen: dict[str, Any] = {
+        "nEstimators": 7,
+        "maxDepth": 3,
+        "learningRate": "0.5",
+        "subsample": "0.6",
+        "colsampleBytree": "0.7",
+        "minChildWeight": "2",
+        "gamma": "0.25",
+        "regAlpha": "0.125",
+        "regLambda": "9",
+        "randomState": 11,
+    }
+    data = {"source": "file:///d.csv", "evalSplit": "0.4", "seed": 5}
+    assert set(properties) == {"modelType", "dataset", "target", "features", "parameters"}
+    assert set(properties["parameters"]["properties"]) == set(chosen)
+    assert set(properties["dataset"]["properties"]) == set(data)
+
+    config = parse_config(tabular(dataset=data, features=["a", "b"], parameters=chosen)).trainer
+    assert isinstance(config, TabularConfig)
+    assert (config.source, config.eval_split, config.seed) == ("file:///d.csv", 0.4, 5)
+    assert (config.target, config.features) == ("y", ("a", "b"))
+    for name, value in chosen.items():
+        python_name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        assert getattr(config.parameters, python_name) == float(value)
+
+
+def test_defaults_are_those_of_the_resource():
+    properties = crd_properties()
+    config = parse_config(tabular()).trainer
+    assert isinstance(config, TabularConfig)
+    for name, schema in properties["parameters"]["properties"].items():
+        python_name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        assert getattr(config.parameters, python_name) == float(schema["default"])
+    data = properties["dataset"]["properties"]
+    assert (config.eval_split, config.seed) == (float(data["evalSplit"]["default"]), data["seed"]["default"])
