@@ -1,3 +1,5 @@
+import { BlockList, isIP } from 'node:net';
+
 /**
  * The environment as one frozen object, and the only reader of it. Every setting is a line of this table; the README's table
  * is generated from it.
@@ -67,6 +69,8 @@ const lines = {
   catalog: seconds('CATALOG_SECONDS', '600', "How long Runpod's price list is kept."),
 } as const satisfies Record<string, SettingLine>;
 
+const logLevels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
+
 type Lines = typeof lines;
 export type Settings = {
   readonly [Name in keyof Lines]: Lines[Name]['kind'] extends 'text' ? string : number;
@@ -83,7 +87,11 @@ export function readSettings(environment: Readonly<Record<string, string | undef
       problems.push(`${line.env} is not set: ${line.description}`);
       return [name, ''];
     }
-    if (line.kind === 'text') return [name, given];
+    if (line.kind === 'text') {
+      // An empty path or image would fail later and elsewhere; SQLite takes an empty one for a store that is not kept.
+      if (given.trim() === '' && line.default !== '') problems.push(`${line.env} is empty: ${line.description}`);
+      return [name, given];
+    }
     const number = Number(given);
     if (
       given.trim() === '' ||
@@ -100,30 +108,38 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   const settings = Object.freeze(Object.fromEntries(values)) as Settings;
   for (const { env } of [lines.telemetryListen, lines.metricsListen]) {
     const given = environment[env];
-    if (given !== undefined && !listenAddress(given))
+    if (given !== undefined && given.trim() !== '' && !listenAddress(given))
       problems.push(`${env} is "${given}"; write host:port, such as 0.0.0.0:8080`);
   }
+  if (settings.logLevel.trim() !== '' && !logLevels.includes(settings.logLevel))
+    problems.push(`LOG_LEVEL is "${settings.logLevel}"; write ${lines.logLevel.description.replace(/\.$/, '')}`);
   problems.push(...addressProblems(settings));
   if (problems.length > 0) throw new Error(`The operator cannot start:\n- ${problems.join('\n- ')}`);
   return settings;
 }
 
-/** Pods of the real Runpod must reach the operator, and nobody on the way may read their tokens. */
-function addressProblems(settings: Settings): readonly string[] {
-  if (settings.telemetryUrl === '' || !URL.canParse(settings.runpodUrl)) {
-    return settings.telemetryUrl === ''
-      ? []
-      : [`RUNPOD_API_URL is "${settings.runpodUrl}"; write an address such as https://api.runpod.io`];
+/** Pods of the real Runpod must reach the operator, and nobody on the way may read their tokens or our key. */
+function addressProblems({ runpodUrl, telemetryUrl }: Settings): readonly string[] {
+  const runpod = webAddress(runpodUrl);
+  const telemetry = webAddress(telemetryUrl);
+  const simulated = runpod !== undefined && isLocal(runpod.hostname);
+  const problems: string[] = [];
+  if (runpodUrl.trim() !== '' && (!runpod || (runpod.protocol === 'http:' && !simulated)))
+    problems.push(`RUNPOD_API_URL is "${runpodUrl}"; write an address such as https://api.runpod.io`);
+  if (telemetryUrl.trim() === '') return problems;
+  if (!telemetry)
+    problems.push(`TELEMETRY_URL is "${telemetryUrl}"; write an address such as https://telemetry.example.com`);
+  else if (runpod && !simulated && (telemetry.protocol === 'http:' || isLocal(telemetry.hostname))) {
+    problems.push(
+      `TELEMETRY_URL is "${telemetryUrl}", which pods at ${runpodUrl} cannot reach safely; write a public https address`,
+    );
   }
-  if (!URL.canParse(settings.telemetryUrl)) {
-    return [`TELEMETRY_URL is "${settings.telemetryUrl}"; write an address such as https://telemetry.example.com`];
-  }
-  if (isLocal(new URL(settings.runpodUrl).hostname)) return [];
-  const url = new URL(settings.telemetryUrl);
-  if (url.protocol === 'https:' && !isLocal(url.hostname)) return [];
-  return [
-    `TELEMETRY_URL is "${settings.telemetryUrl}", which pods at ${settings.runpodUrl} cannot reach safely; write a public https address`,
-  ];
+  return problems;
+}
+
+function webAddress(value: string): URL | undefined {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url?.protocol === 'https:' || url?.protocol === 'http:' ? url : undefined;
 }
 
 /** `host:port` as its two parts; an IPv6 address stands in brackets. */
@@ -134,14 +150,29 @@ export function listenAddress(value: string): { readonly host: string; readonly 
   return { host: match[1].replace(/^\[|\]$/g, ''), port };
 }
 
+/** Networks that are not reached from the internet: this host, private, carrier-grade NAT, link-local. */
+const localNetworks = new BlockList();
+for (const [network, prefix] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+] as const) {
+  localNetworks.addSubnet(network, prefix, 'ipv4');
+}
+localNetworks.addSubnet('::', 127, 'ipv6');
+localNetworks.addSubnet('fc00::', 7, 'ipv6');
+localNetworks.addSubnet('fe80::', 10, 'ipv6');
+
+/** A name without a dot is one of a cluster or a machine, never one of the internet. */
 function isLocal(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, '');
-  return (
-    host === 'localhost' ||
-    /\.(localhost|local|internal|svc)$/.test(host) ||
-    /^(127\.|10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|0\.)/.test(host) ||
-    /^(::1?$|f[cd]|fe80:)/i.test(host)
-  );
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const family = isIP(host);
+  if (family !== 0) return localNetworks.check(host, family === 4 ? 'ipv4' : 'ipv6');
+  return !host.includes('.') || /\.(localhost|local|internal|svc)$/.test(host);
 }
 
 function text<Default extends string | undefined>(env: string, fallback: Default, description: string) {

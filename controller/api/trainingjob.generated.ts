@@ -526,6 +526,10 @@ retryTime?: string
  */
 cost?: {
 accrued: string
+/**
+ * Part of it that attempts cost which status.attempts no longer lists.
+ */
+earlier?: string
 remaining?: string
 asOf: string
 }

@@ -1,4 +1,4 @@
-import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Attempt, LedgerEntry, TrainingJobStatus } from '../api/trainingjob.ts';
 
 /** USD billed for the pod of an attempt until `nowMs`, or 0 while no pod of it is known. */
 export function attemptCostUsd(attempt: Attempt | undefined, nowMs: number): number {
@@ -8,13 +8,18 @@ export function attemptCostUsd(attempt: Attempt | undefined, nowMs: number): num
   return (seconds / 3600) * Number(attempt.pricePerHour);
 }
 
-/** USD billed for the whole job: the ledger's attempts and the one that is not in the ledger yet. */
+/** USD billed for the whole job: attempts that left the ledger, those in it, and the one that is not in it yet. */
 export function jobCostUsd(status: TrainingJobStatus | undefined, nowMs: number): number {
   const ledger = status?.attempts ?? [];
-  const settled = ledger.reduce((sum, entry) => sum + Number(entry.cost ?? 0), 0);
+  const settled = Number(status?.cost?.earlier ?? 0) + ledgerCostUsd(ledger);
   const current = status?.attempt;
   const counted = current !== undefined && ledger.some((entry) => entry.number === current.number);
   return settled + (counted ? 0 : attemptCostUsd(current, nowMs));
+}
+
+/** USD that these attempts cost. */
+export function ledgerCostUsd(entries: readonly LedgerEntry[]): number {
+  return entries.reduce((sum, entry) => sum + Number(entry.cost ?? 0), 0);
 }
 
 /** USD as a decimal string with `digits` places; the operator never writes a float to the API. */

@@ -2,7 +2,7 @@ import { nextConditions } from '../api/conditions.ts';
 import type { Phase, Refusal, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
 import { conditions } from './conditions.ts';
-import { jobCostUsd, usd } from './cost.ts';
+import { jobCostUsd, ledgerCostUsd, usd } from './cost.ts';
 import { iso, type Plan, type StatusRecord } from './plan.ts';
 import { reportedStatus } from './reported.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -42,7 +42,14 @@ function applied(snapshot: Snapshot, record: StatusRecord): TrainingJobStatus {
   if (record.attempt) next.attempt = record.attempt;
   if (record.ledger) {
     const entry = record.ledger;
-    next.attempts = [...(status.attempts ?? []).filter((old) => old.number !== entry.number), entry].slice(-maxLedger);
+    const all = [...(status.attempts ?? []).filter((old) => old.number !== entry.number), entry];
+    next.attempts = all.slice(-maxLedger);
+    const dropped = all.slice(0, -maxLedger);
+    // What was spent stays spent, also when its line is no longer listed.
+    if (dropped.length > 0) {
+      const earlier = usd(Number(status.cost?.earlier ?? 0) + ledgerCostUsd(dropped));
+      next.cost = { accrued: usd(0), asOf: now, ...status.cost, earlier };
+    }
   }
   // Decided once: a later report or deadline never changes how the run ended (I5).
   if (record.outcome && !status.outcome) {
@@ -79,6 +86,7 @@ function cost(snapshot: Snapshot, stored: TrainingJobStatus): NonNullable<Traini
   const { budget } = snapshot.job.spec;
   return {
     accrued: usd(accrued),
+    ...(stored.cost?.earlier !== undefined && { earlier: stored.cost.earlier }),
     ...(budget && { remaining: usd(Math.max(0, Number(budget.maxTotal) - accrued)) }),
     asOf: iso(snapshot.nowMs),
   };

@@ -71,7 +71,7 @@ export function scoreEvaluation(state: ScorerState, report: EvaluationReport, sc
 
   const isBest = state.best === undefined || score.score < state.best.score;
   const best: BestStep | undefined = isBest
-    ? { step, ...(epoch !== undefined && { epoch }), evalLoss, trainLoss, trainLossStep, ...score, scorerVersion }
+    ? { step, ...(typeof epoch === 'number' && { epoch }), evalLoss, trainLoss, trainLossStep, ...score, scorerVersion }
     : state.best;
   return {
     state: {

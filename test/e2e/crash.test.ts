@@ -149,7 +149,8 @@ describe('answers and lists that cannot be trusted', () => {
       cpu: { id: 'cpu3c', vcpuCount: 2 },
       dataCenterIds: [],
     } as const;
-    const installation = /"installation":"([a-z0-9]{6})"/.exec(rig.log())?.[1] ?? '';
+    const data = 'jsonpath={.data.installation}';
+    const installation = await kubectl(rig.plane, ['get', 'configmap', 'trainingjob-operator', '-o', data]);
     const orphan = rig.simulator.pods.create({ ...parsed, name: `tj-${installation}-0123456789ab-a1-abcd-orphan` });
     const foreign = rig.simulator.pods.create({ ...parsed, name: 'tj-zzzzzz-0123456789ab-a1-abcd-foreign' });
     const mine = rig.simulator.pods.create({ ...parsed, name: 'notebook' });

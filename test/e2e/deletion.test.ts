@@ -36,7 +36,7 @@ describe('a job deleted in each phase leaves no pod', () => {
   test.each(phases)('%s', async (phase, spec, reached) => {
     const namespace = await rig.namespace();
     if (phase === 'Placing')
-      for (const place of [...(rig.simulator.catalog.offer('NVIDIA H200')?.stock.keys() ?? [])])
+      for (const place of rig.simulator.catalog.offer('NVIDIA H200')?.stock.keys() ?? [])
         rig.simulator.catalog.offer('NVIDIA H200')?.stock.set(place, 0);
     const name = phase.toLowerCase();
     await rig.create(namespace, name, spec);

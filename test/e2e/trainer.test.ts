@@ -165,7 +165,7 @@ report(step=2, metrics={"train/loss": 1.0})
     const literal = `--from-literal=token=${secret}`;
     await kubectl(rig.plane, ['create', 'secret', 'generic', 'hub', '-n', namespace, literal]);
     // Turned round, so that the manifest itself does not hold what is looked for.
-    const turned = [...secret].toReversed().join('');
+    const turned = secret.split('').toReversed().join('');
     const text = `
 import os
 assert os.environ["HUB"] == "${turned}"[::-1], "the secret did not come"

@@ -57,5 +57,5 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
 /** The hardware is all that tells for which candidate a pod was asked for. */
 function asksFor({ gpu, cpu }: Candidate, pod: CloudPod): boolean {
   if (gpu) return pod.gpuType === gpu.type && pod.gpuCount === gpu.count;
-  return pod.cpuFlavor === cpu?.flavor && pod.vcpuCount === cpu?.vcpus;
+  return pod.gpuType === undefined && pod.cpuFlavor === cpu?.flavor && pod.vcpuCount === cpu?.vcpus;
 }

@@ -13,7 +13,8 @@ export function deadlines(snapshot: Snapshot): Plan | undefined {
   const { attempt } = snapshot.status;
   if (snapshot.status.startTime === undefined) return undefined;
   // An intent that was not sent yet is still a job without a pod: what holds its create back may last for ever.
-  if (!mayHavePod(attempt) || attempt.number === snapshot.own.freshIntent) return withoutPod(snapshot);
+  if (!mayHavePod(attempt)) return withoutPod(snapshot);
+  if (attempt.state === 'Intent' && attempt.number === snapshot.own.freshIntent) return withoutPod(snapshot);
   if (attempt.state !== 'Observed') return undefined;
   if (snapshot.telemetry?.finals[attempt.number]) return undefined;
   return stopping(snapshot) ?? silence(snapshot) ?? limits(snapshot);

@@ -15,6 +15,10 @@ export function finalize(snapshot: Snapshot): Plan | undefined {
   if (!metadata.finalizers?.includes(finalizer)) {
     return { stage: 'finalize', action: nothing, record: {}, say };
   }
+  // A status without a start was wiped by hand and tells nothing; only a list shows whether there is a pod (I4).
+  if (snapshot.status.startTime === undefined && snapshot.inventory.listedAtMs === undefined) {
+    return { stage: 'finalize', action: nothing, record: {}, say: accountTrouble(snapshot) ?? say, wantsList: true };
+  }
   const next = ending(snapshot);
   switch (next.kind) {
     case 'gone':
