@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { KubeClient } from './client.ts';
+import { KubeError } from './errors.ts';
 import { subjectAccessReviews, tokenReviews, trainingJobs } from './resources.ts';
 
 export type Access = 'allowed' | 'denied' | 'unauthenticated';
@@ -31,17 +32,21 @@ export class JobAuthorizer {
   readonly #clock: Clock;
   readonly #keepMs: number;
   readonly #mostKept: number;
+  readonly #mostAsking: number;
   readonly #kept = new Map<string, Kept>();
+  #asking = 0;
 
   constructor(
     client: KubeClient,
     clock: Clock,
-    options: { readonly keepMs?: number; readonly mostKept?: number } = {},
+    options: { readonly keepMs?: number; readonly mostKept?: number; readonly mostAsking?: number } = {},
   ) {
     this.#client = client;
     this.#clock = clock;
     this.#keepMs = options.keepMs ?? 30_000;
     this.#mostKept = options.mostKept ?? 10_000;
+    // Strangers' tokens must not take the connections that the reconcile loop needs.
+    this.#mostAsking = options.mostAsking ?? 8;
   }
 
   /** Throws a KubeError when the API server cannot be asked; such a failure is not kept. */
@@ -56,10 +61,18 @@ export class JobAuthorizer {
     const id = createHash('sha256').update(`${token}\n${job.namespace}\n${job.name}`).digest('base64');
     const kept = this.#kept.get(id);
     if (kept) return kept.access;
-    const access = this.#ask(token, job).catch((error: unknown) => {
-      if (this.#kept.get(id)?.access === access) this.#kept.delete(id);
-      throw error;
-    });
+    if (this.#asking >= this.#mostAsking) {
+      return Promise.reject(new KubeError('tooManyRequests', 'too many tokens are being asked about; try again'));
+    }
+    this.#asking += 1;
+    const access = this.#ask(token, job)
+      .catch((error: unknown) => {
+        if (this.#kept.get(id)?.access === access) this.#kept.delete(id);
+        throw error;
+      })
+      .finally(() => {
+        this.#asking -= 1;
+      });
     this.#kept.set(id, { askedAtMs: nowMs, access });
     return access;
   }

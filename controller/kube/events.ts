@@ -103,7 +103,7 @@ export class EventRecorder {
   #event(subject: EventSubject, note: EventNote, nowMs: number): { readonly metadata: { readonly namespace: string } } {
     const { component, instance, subjectKind } = this.#options;
     const { name, namespace = 'default', uid } = subject.metadata;
-    const eventName = `${name.slice(0, 200)}.${randomBytes(8).toString('hex')}`;
+    const eventName = `${name.slice(0, 200).replace(/[-.]+$/, '')}.${randomBytes(8).toString('hex')}`;
     this.#series.set(seriesID(subject, note), { name: eventName, namespace, firstAtMs: nowMs, count: 1 });
     return {
       apiVersion: 'events.k8s.io/v1',
@@ -132,9 +132,7 @@ export class EventRecorder {
       return;
     }
     this.#queue.push(send);
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = undefined;
-    });
+    this.#sending ??= this.#sendAll();
   }
 
   async #sendAll(): Promise<void> {
@@ -146,6 +144,8 @@ export class EventRecorder {
         this.#options.log.warn({ error: String(error) }, 'a Kubernetes Event was not taken');
       }
     }
+    // In the same turn as the look that found the queue empty, or an Event emitted in between would wait for the next.
+    this.#sending = undefined;
   }
 
   /** A second try bridges a restart of the API server; more would hold back what is newer. */

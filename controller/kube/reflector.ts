@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { KubeClient, KubeObject, ResourceType, WatchEvent } from './client.ts';
 import { KubeError } from './errors.ts';
-import { ObjectStore, storeKey } from './store.ts';
+import { isOlderVersion, ObjectStore, storeKey } from './store.ts';
 
 export interface ReflectorOptions {
   readonly client: KubeClient;
@@ -11,7 +11,7 @@ export interface ReflectorOptions {
   readonly log: Logger;
   /** Called with the key of each object that came, changed or went; `priority` is low for what a list brings. */
   readonly onKey: (key: string, priority: 'event' | 'list') => void;
-  /** A list found a difference that the watch should have told. */
+  /** A list found a difference that the watch, by the version it had reached, should have told. */
   readonly onMiss?: () => void;
   readonly pageSize?: number;
   readonly watchSeconds?: number;
@@ -22,7 +22,8 @@ export interface ReflectorOptions {
   readonly backoffMaxMs?: number;
 }
 
-type StreamEnd = 'resume' | 'relist';
+/** `audit`: nothing is wrong, and a list is due that finds what the watch failed to tell. */
+type StreamEnd = 'resume' | 'relist' | 'audit';
 
 /**
  * Keeps an ObjectStore equal to the API server: list in pages, watch with bookmarks, resume where a stream ended, list anew
@@ -73,15 +74,18 @@ export class Reflector<T extends KubeObject> {
     const { clock, log, type, backoffMinMs, backoffMaxMs } = this.#options;
     const { signal } = this.#stopped;
     let version: string | undefined;
+    let audited: string | undefined;
     let backoffMs = backoffMinMs;
     while (!signal.aborted) {
       const startedMs = clock.monotonic();
       try {
-        version ??= await this.#list();
+        version ??= await this.#list(audited);
+        audited = undefined;
         const end = await this.#watch(version, (newest) => {
           version = newest;
         });
-        if (end === 'relist') version = undefined;
+        if (end === 'audit') audited = version;
+        if (end !== 'resume') version = undefined;
         backoffMs = backoffMinMs;
         // A server that closes every stream at once must not be asked in a tight loop.
         if (clock.monotonic() - startedMs < 1000) await clock.sleep(backoffMinMs, signal);
@@ -95,16 +99,20 @@ export class Reflector<T extends KubeObject> {
     }
   }
 
-  /** Lists everything, in pages; a page token that expires in the middle starts the list anew. Returns its version. */
-  async #list(): Promise<string> {
+  /**
+   * Lists everything, in pages; a page token that expires in the middle starts the list anew. Returns its version. After a
+   * watch that reached `audited` without an error, whatever is different and not newer is a miss of that watch.
+   */
+  async #list(audited: string | undefined): Promise<string> {
     const { client, type, pageSize, clock, onMiss } = this.#options;
+    const { signal } = this.#stopped;
     const first = this.#lastListMs === undefined;
     const seen = new Map<string, T>();
     let continueToken: string | undefined;
     let resourceVersion = '';
     const changesBefore = this.store.changes;
     do {
-      const page = await client.list<T>(type, { limit: pageSize, continueToken });
+      const page = await client.list<T>(type, { limit: pageSize, continueToken, signal });
       for (const item of page.items) {
         const object = lean(item);
         seen.set(storeKey(object), object);
@@ -114,14 +122,14 @@ export class Reflector<T extends KubeObject> {
     this.#contact();
     for (const [key, object] of seen) {
       const changed = this.store.settle(object, changesBefore);
-      if (changed && !first) onMiss();
+      if (changed && audited !== undefined && !isOlderVersion(audited, object.metadata.resourceVersion)) onMiss();
       if (changed || first) this.#tell(key, 'list');
     }
     for (const object of this.store.list()) {
       const key = storeKey(object);
       if (seen.has(key)) continue;
       this.store.remove(object);
-      onMiss();
+      if (audited !== undefined) onMiss();
       this.#tell(key, 'list');
     }
     this.#lastListMs = clock.monotonic();
@@ -156,9 +164,9 @@ export class Reflector<T extends KubeObject> {
         this.#contact();
         const end = this.#take(event, advance);
         if (end) return end;
-        if (clock.monotonic() - (this.#lastListMs ?? 0) >= auditMs) return 'relist';
+        if (clock.monotonic() - (this.#lastListMs ?? 0) >= auditMs) return 'audit';
       }
-      return clock.monotonic() - (this.#lastListMs ?? 0) >= auditMs ? 'relist' : 'resume';
+      return clock.monotonic() - (this.#lastListMs ?? 0) >= auditMs ? 'audit' : 'resume';
     } catch (error) {
       if (silent || this.#stopped.signal.aborted) return 'resume';
       throw error;

@@ -1,4 +1,4 @@
 /** The token of `Authorization: Bearer TOKEN`; empty when there is none. */
 export function bearer(header: string | undefined): string {
-  return /^Bearer ([^\s]+)$/.exec(header ?? '')?.[1] ?? '';
+  return /^bearer ([^\s]+)$/i.exec(header ?? '')?.[1] ?? '';
 }

@@ -1,11 +1,13 @@
 import type { Clock } from '../clock.ts';
 
+const mostKeys = 20_000;
+
 /** Token buckets by key, bounded in number: how often each may ask. */
 export class Buckets {
   readonly #clock: Clock;
   readonly #perSecond: number;
   readonly #burst: number;
-  readonly #levels = new Map<string, { level: number; atMs: number }>();
+  readonly #levels = new Map<string, { readonly level: number; readonly atMs: number }>();
 
   constructor(clock: Clock, perSecond: number, burst: number) {
     this.#clock = clock;
@@ -13,18 +15,13 @@ export class Buckets {
     this.#burst = burst;
   }
 
-  /** Takes one token of the key's bucket; false when it is empty. */
+  /** Takes one token of the key's bucket; false when it is empty. Who asks too often still gets the rate, and no more. */
   take(key: string): boolean {
     const nowMs = this.#clock.monotonic();
     const old = this.#levels.get(key) ?? { level: this.#burst, atMs: nowMs };
     const level = Math.min(this.#burst, old.level + ((nowMs - old.atMs) / 1000) * this.#perSecond);
-    if (this.#levels.size > 20_000) this.#levels.clear();
-    this.#levels.set(key, { level: Math.max(0, level - 1), atMs: nowMs });
+    if (this.#levels.size >= mostKeys && !this.#levels.has(key)) this.#levels.clear();
+    this.#levels.set(key, { level: level >= 1 ? level - 1 : level, atMs: nowMs });
     return level >= 1;
-  }
-
-  isEmpty(key: string): boolean {
-    const old = this.#levels.get(key);
-    return old !== undefined && old.level + ((this.#clock.monotonic() - old.atMs) / 1000) * this.#perSecond < 1;
   }
 }

@@ -10,6 +10,8 @@ export interface Eta {
 }
 
 const keptMarks = 12;
+/** Ten years: what is said to take longer is no estimate. */
+const mostSeconds = 315_360_000;
 
 /** The marks with one more; a step that went back (a resumed run) starts anew. */
 export function pushMark(marks: readonly PaceMark[], mark: PaceMark): readonly PaceMark[] {
@@ -29,7 +31,9 @@ export function eta(
   const last = marks.at(-1);
   if (!first || !last || step === undefined || totalSteps === undefined || last.step <= first.step) return undefined;
   const secondsPerStep = (last.atMs - first.atMs) / 1000 / (last.step - first.step);
+  const remainingSeconds = Math.max(0, totalSteps - step) * secondsPerStep;
+  if (remainingSeconds > mostSeconds) return undefined;
   const done = totalSteps === 0 ? 1 : step / totalSteps;
   const confidence = marks.length < 4 ? 'Low' : marks.length < 8 || done < 0.1 ? 'Medium' : 'High';
-  return { remainingSeconds: Math.max(0, totalSteps - step) * secondsPerStep, confidence };
+  return { remainingSeconds, confidence };
 }

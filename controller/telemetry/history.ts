@@ -1,7 +1,7 @@
-import type { Scoring } from '../scoring/best.ts';
+import { initialScorer, scoreEvaluation, type Scored } from '../scoring/best.ts';
 import type { AgentEvent } from './protocol.ts';
 import type { StoredBatch, TelemetryStore } from './store/store.ts';
-import { afterEvaluation, contact, reduce, type JobTelemetry } from './summary.ts';
+import { reportOf } from './summary.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface PointQuery {
@@ -42,7 +42,7 @@ export async function pointItems(store: TelemetryStore, uid: string, query: Poin
       items.push({
         attempt: row.attempt,
         step: event.step,
-        ...(event.epoch !== undefined && { epoch: event.epoch }),
+        ...(typeof event.epoch === 'number' && { epoch: event.epoch }),
         time: new Date(row.receivedAt).toISOString(),
         metrics,
       });
@@ -51,50 +51,49 @@ export async function pointItems(store: TelemetryStore, uid: string, query: Poin
   return { items, continue: null };
 }
 
-/** Every evaluation with the score it got, its components, and whether it was the best so far. */
+/**
+ * Every evaluation with the score it got, its components, and whether it was the best so far. What an attempt reported after
+ * a later one had begun was scored by nobody.
+ */
 export async function evaluationItems(
   store: TelemetryStore,
   telemetry: Telemetry,
   uid: string,
 ): Promise<readonly unknown[]> {
   const items: unknown[] = [];
-  let job: JobTelemetry | undefined;
+  let state = initialScorer;
+  let newest = 0;
   for await (const row of batchesOf(store, uid, 0)) {
-    const scoring = JSON.parse(telemetry.attempt(uid, row.attempt)?.scoring ?? '{"strategy":"MultiMetric"}') as Scoring;
-    job = contact(job, uid, row.attempt, '', row.receivedAt);
+    newest = Math.max(newest, row.attempt);
+    // Most batches have none, and need not be parsed.
+    if (!row.payload.includes('"evaluation"')) continue;
+    const scoring = telemetry.scoring(uid, row.attempt);
     for (const event of JSON.parse(row.payload) as readonly AgentEvent[]) {
-      if (event.type !== 'evaluation') {
-        job = reduce(job, event, scoring, row.receivedAt);
-        continue;
-      }
-      const after = afterEvaluation(job, event, scoring, row.receivedAt);
-      ({ job } = after);
-      const { score, improved, isBest } = after.scored;
+      if (event.type !== 'evaluation') continue;
+      const scored = row.attempt === newest && scoring ? scoreEvaluation(state, reportOf(event), scoring) : undefined;
+      state = scored?.state ?? state;
       items.push({
         attempt: row.attempt,
-        step: event.step,
-        ...(event.epoch !== undefined && { epoch: event.epoch }),
+        ...reportOf(event),
         time: new Date(row.receivedAt).toISOString(),
-        evalLoss: event.evalLoss,
-        trainLoss: event.trainLoss,
-        trainLossStep: event.trainLossStep,
-        metrics: event.metrics,
-        score: score?.score ?? null,
-        components: score?.components ?? null,
-        improved,
-        best: isBest,
+        ...shown(scored),
       });
     }
   }
   return items;
 }
 
+function shown(scored: Scored | undefined): Readonly<Record<string, unknown>> {
+  const { score, components } = scored?.score ?? { score: null, components: null };
+  return { score, components, improved: scored?.improved ?? false, best: scored?.isBest ?? false };
+}
+
 async function* batchesOf(store: TelemetryStore, uid: string, afterID: number): AsyncGenerator<StoredBatch> {
   for (let after = afterID; ;) {
     const rows = await store.batches(after, page, uid);
-    yield* rows;
     const last = rows.at(-1);
-    if (!last || rows.length < page) return;
+    if (!last) return;
+    yield* rows;
     after = last.id;
   }
 }
@@ -103,6 +102,6 @@ function matches(event: Extract<AgentEvent, { type: 'point' }>, attempt: number,
   return (
     (query.attempt === undefined || attempt === query.attempt) &&
     (query.afterStep === undefined || event.step > query.afterStep) &&
-    (query.metric === undefined || query.metric in event.metrics)
+    (query.metric === undefined || Object.hasOwn(event.metrics, query.metric))
   );
 }

@@ -78,14 +78,14 @@ export type AgentEvent = Timed &
     | {
         readonly type: 'point';
         readonly step: number;
-        readonly epoch?: number;
+        readonly epoch?: number | null;
         readonly metrics: Metrics;
         readonly nonFinite?: readonly string[];
       }
     | {
         readonly type: 'evaluation';
         readonly step: number;
-        readonly epoch?: number;
+        readonly epoch?: number | null;
         readonly evalLoss: number | null;
         readonly trainLoss: number | null;
         readonly trainLossStep: number | null;

@@ -64,7 +64,7 @@ const events: Readonly<Record<string, object>> = {
     epoch: number,
     evalLoss: number,
     trainLoss: number,
-    trainLossStep: { type: ['integer', 'null'], minimum: 0 },
+    trainLossStep: { type: ['integer', 'null'], minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     metrics,
     nonFinite,
   }),

@@ -2,7 +2,7 @@ import {
   initialScorer,
   scoreEvaluation,
   type BestStep,
-  type Scored,
+  type EvaluationReport,
   type ScorerState,
   type Scoring,
 } from '../scoring/best.ts';
@@ -79,7 +79,10 @@ export interface JobTelemetry {
   readonly eta?: Eta;
 }
 
+/** As many as status has room for. */
 const keptMetrics = 32;
+/** What /metrics shows of every job; many other names must not crowd these out. */
+const shownMetrics: ReadonlySet<string> = new Set(['train/loss', 'eval/loss']);
 const keptLogLines = 50;
 const keptAlerts = 10;
 const keptCheckpoints = 64;
@@ -111,7 +114,9 @@ export function contact(
     lastSequence: 0,
     marks: [],
   };
-  return { ...base, attempt, podID, firstContactAt: atMs, lastReportAt: atMs, marks: [], logTail: [] };
+  // What the former trainer did at its end says nothing of this one.
+  const { stage: _stage, eta: _eta, ...lasting } = base;
+  return { ...lasting, attempt, podID, firstContactAt: atMs, lastReportAt: atMs, marks: [], logTail: [] };
 }
 
 /** The summary after one event: pure, so that a replay of the store gives what was live (I7). */
@@ -134,7 +139,7 @@ export function reduce(job: JobTelemetry, event: AgentEvent, scoring: Scoring, a
     case 'point':
       return afterPoint(job, event, atMs);
     case 'evaluation':
-      return afterEvaluation(job, event, scoring, atMs).job;
+      return afterEvaluation(job, event, scoring, atMs);
     case 'checkpoint':
       return afterCheckpoint(job, event, atMs);
     case 'alert':
@@ -147,36 +152,41 @@ export function reduce(job: JobTelemetry, event: AgentEvent, scoring: Scoring, a
     case 'log':
       return { ...job, logTail: [...job.logTail, ...event.lines].slice(-keptLogLines) };
     case 'final':
-      // The first final report of an attempt stands; the agent may send it again.
-      return job.finals[job.attempt]
-        ? job
-        : { ...job, finals: { ...job.finals, [job.attempt]: { ...event, receivedAt: atMs } } };
+      return withFinal(job, job.attempt, event, atMs);
   }
+}
+
+/** The first final report of an attempt stands; the agent may send it again. */
+export function withFinal(job: JobTelemetry, attempt: number, event: FinalEvent, atMs: number): JobTelemetry {
+  if (job.finals[attempt]) return job;
+  const { logTail } = event;
+  const kept = { ...event, ...(logTail && { logTail: logTail.slice(-keptLogLines) }), receivedAt: atMs };
+  return { ...job, finals: { ...job.finals, [attempt]: kept } };
 }
 
 type EvaluationEvent = Extract<AgentEvent, { type: 'evaluation' }>;
 
-/** Scores an evaluation; also used where the score of each evaluation is listed. */
-export function afterEvaluation(
-  job: JobTelemetry,
-  event: EvaluationEvent,
-  scoring: Scoring,
-  atMs: number,
-): { readonly job: JobTelemetry; readonly scored: Scored } {
+/** What is scored of an evaluation. */
+export function reportOf(event: EvaluationEvent): EvaluationReport {
   const { step, evalLoss, trainLoss, trainLossStep, metrics, epoch } = event;
-  const report = { step, evalLoss, trainLoss, trainLossStep, metrics, ...(epoch !== undefined && { epoch }) };
-  const scored = scoreEvaluation(job.scorer, report, scoring);
+  return { step, evalLoss, trainLoss, trainLossStep, metrics, ...(typeof epoch === 'number' && { epoch }) };
+}
+
+function afterEvaluation(job: JobTelemetry, event: EvaluationEvent, scoring: Scoring, atMs: number): JobTelemetry {
+  const { step, evalLoss, metrics, epoch } = event;
+  const { state, score } = scoreEvaluation(job.scorer, reportOf(event), scoring);
   const values: Metrics = { ...metrics, ...(evalLoss !== null && { 'eval/loss': evalLoss }) };
-  const next: JobTelemetry = {
-    ...atStep(job, step, epoch, atMs),
-    metrics: mergedMetrics(job.metrics, values, step),
-    nonFiniteCount: job.nonFiniteCount + (event.nonFinite?.length ?? 0),
-    scorer: scored.state,
-    evaluations: scored.state.evaluations,
-    evalsSinceBest: scored.state.sinceBest,
-    ...(scored.score && { lastScore: scored.score.score }),
-  };
-  return { job: withNextEvaluation(withBest(next)), scored };
+  return withNextEvaluation(
+    withBest({
+      ...atStep(job, step, epoch, atMs),
+      metrics: mergedMetrics(job.metrics, values, step),
+      nonFiniteCount: job.nonFiniteCount + (event.nonFinite?.length ?? 0),
+      scorer: state,
+      evaluations: state.evaluations,
+      evalsSinceBest: state.sinceBest,
+      ...(score && { lastScore: score.score }),
+    }),
+  );
 }
 
 function afterPoint(job: JobTelemetry, event: Extract<AgentEvent, { type: 'point' }>, atMs: number): JobTelemetry {
@@ -203,7 +213,14 @@ function afterCheckpoint(
     return withBest({ ...rest, checkpoints: others, ...(latest && { latestCheckpoint: latest }) });
   }
   const entry: CheckpointSummary = { step, uri, manifestSHA256, verified, time: atMs };
-  return withBest({ ...job, checkpoints: [...others, entry].slice(-keptCheckpoints), latestCheckpoint: entry });
+  return withBest({ ...job, checkpoints: keptOf([...others, entry], job.scorer.best?.step), latestCheckpoint: entry });
+}
+
+/** The newest of them, and always the best step's: the list of a trainer that removes none must not lose it. */
+function keptOf(checkpoints: readonly CheckpointSummary[], bestStep: number | undefined): readonly CheckpointSummary[] {
+  if (checkpoints.length <= keptCheckpoints) return checkpoints;
+  const surplus = checkpoints.findIndex((entry) => entry.step !== bestStep);
+  return checkpoints.toSpliced(surplus, 1);
 }
 
 /** The best step with the address of its weights, as far as a verified checkpoint of that step is known (promise 3). */
@@ -221,11 +238,12 @@ function withBest(job: JobTelemetry): JobTelemetry {
   };
 }
 
-function atStep(job: JobTelemetry, step: number, epoch: number | undefined, atMs: number): JobTelemetry {
+function atStep(job: JobTelemetry, step: number, epoch: number | null | undefined, atMs: number): JobTelemetry {
   const marks = pushMark(job.marks, { step, atMs });
   const remaining = eta(marks, step, job.totalSteps);
+  const { eta: _former, ...rest } = job;
   return {
-    ...job,
+    ...rest,
     step,
     marks,
     ...(typeof epoch === 'number' && { epoch }),
@@ -245,10 +263,17 @@ function mergedMetrics(before: readonly MetricSummary[], values: Metrics, step: 
   for (const [name, value] of Object.entries(values)) {
     if (value === null) continue;
     const old = byName.get(name);
+    if (!old && !shownMetrics.has(name) && others(byName) >= keptMetrics - shownMetrics.size) continue;
     const better = !old || (lowerIsBetter(name) ? value < old.best : value > old.best);
     byName.set(name, { name, value, step, best: better ? value : old.best, bestStep: better ? step : old.bestStep });
   }
-  return [...byName.values()].slice(0, keptMetrics);
+  return [...byName.values()];
+}
+
+function others(byName: ReadonlyMap<string, MetricSummary>): number {
+  let shown = 0;
+  for (const name of shownMetrics) if (byName.has(name)) shown += 1;
+  return byName.size - shown;
 }
 
 function lowerIsBetter(name: string): boolean {

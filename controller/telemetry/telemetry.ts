@@ -2,10 +2,13 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Clock } from '../clock.ts';
 import type { Scoring } from '../scoring/best.ts';
+import { admission, isLateFinal, type Refusal } from './admission.ts';
 import type { Batch, BatchAnswer, Command } from './protocol.ts';
-import type { AttemptRow, TelemetryStore } from './store/store.ts';
-import { contact, reduce, type JobTelemetry } from './summary.ts';
-import { mintToken, verifyToken, type Keyring } from './tokens.ts';
+import { Roster } from './roster.ts';
+import type { AttemptRow, StoredBatch, TelemetryStore } from './store/store.ts';
+import { contact, reduce, withFinal, type JobTelemetry } from './summary.ts';
+import { StoreHealth } from './storehealth.ts';
+import { mintToken, type Keyring } from './tokens.ts';
 
 export interface TelemetryObserver {
   batch(result: string): void;
@@ -22,15 +25,6 @@ export interface TelemetryOptions {
   readonly observe?: TelemetryObserver;
 }
 
-/** Why a request of an agent is not served, as the protocol words it. */
-export type Refusal =
-  | { readonly kind: 'unauthorized' }
-  /** The attempt is over, or the pod is not the one that was rented for it. */
-  | { readonly kind: 'superseded'; readonly message: string }
-  /** Not known yet, or the store is away: keep and try again. */
-  | { readonly kind: 'notYet'; readonly message: string }
-  | { readonly kind: 'conflict'; readonly message: string; readonly expected: number };
-
 export type Accepted = { readonly kind: 'accepted'; readonly answer: BatchAnswer };
 
 interface AppliedBatch {
@@ -44,39 +38,40 @@ interface AppliedBatch {
 }
 
 const replayPage = 500;
+const mostUncertain = 10_000;
 
 /** All that trainers report goes through here: checked, made durable, summed up, and only then acknowledged. */
 export class Telemetry {
   readonly #options: TelemetryOptions;
-  readonly #attempts = new Map<string, AttemptRow>();
+  readonly #roster = new Roster();
   readonly #jobs = new Map<string, JobTelemetry>();
-  readonly #commands = new Map<string, readonly Command[]>();
+  /** Batches whose write failed, and may be on disk all the same. */
+  readonly #uncertain = new Set<string>();
   #ingestReadyAtMs: number | undefined;
-  #storeError: string | undefined;
+  readonly #health: StoreHealth;
 
   constructor(options: TelemetryOptions) {
     this.#options = options;
+    this.#health = new StoreHealth(options.store, options.clock, options.log);
   }
 
   /** Rebuilds the summaries from the store. Before this nothing is accepted. */
   async start(): Promise<void> {
     const { store, clock, log } = this.#options;
-    for (const row of await store.attempts()) this.#attempts.set(attemptKey(row.uid, row.attempt), row);
+    for (const row of await store.attempts()) this.#roster.put(row);
     let batches = 0;
-    for (let after = 0; ;) {
-      const page = await store.batches(after, replayPage);
+    for (let page = await store.batches(0, replayPage); page.length > 0;) {
       for (const row of page) {
-        const events = JSON.parse(row.payload) as Batch['events'];
         const { uid, attempt, receivedAt: atMs } = row;
-        const podID = this.#attempts.get(attemptKey(uid, attempt))?.podID ?? '';
+        const events = eventsOf(row);
+        const podID = this.#roster.get(uid, attempt)?.row.podID ?? '';
         this.#apply({ uid, attempt, podID, events, atMs, live: false });
-        after = row.id;
       }
       batches += page.length;
-      if (page.length < replayPage) break;
+      page = await store.batches(page.at(-1)?.id ?? 0, replayPage);
     }
     this.#ingestReadyAtMs = clock.now();
-    log.info({ attempts: this.#attempts.size, batches }, 'telemetry store replayed');
+    log.info({ attempts: this.#roster.size, batches }, 'telemetry store replayed');
   }
 
   /** When this process began to hear trainers; undefined before. */
@@ -86,7 +81,7 @@ export class Telemetry {
 
   /** Why nothing can be made durable at the moment; undefined when it can. */
   get storeError(): string | undefined {
-    return this.#storeError;
+    return this.#health.error;
   }
 
   summary(uid: string): JobTelemetry | undefined {
@@ -94,88 +89,86 @@ export class Telemetry {
   }
 
   attempt(uid: string, attempt: number): AttemptRow | undefined {
-    return this.#attempts.get(attemptKey(uid, attempt));
+    return this.#roster.get(uid, attempt)?.row;
+  }
+
+  scoring(uid: string, attempt: number): Scoring | undefined {
+    return this.#roster.get(uid, attempt)?.scoring;
   }
 
   /** Where a job is in the cluster, for those who may read its points. */
   jobOf(uid: string): { readonly namespace: string; readonly name: string } | undefined {
-    for (const row of this.#attempts.values()) if (row.uid === uid) return row;
-    return undefined;
+    return this.#roster.attemptsOf(uid)[0]?.row;
   }
 
-  /** Makes an attempt known, durably, and gives its token. To be called before its pod can exist. */
+  /**
+   * Makes an attempt known, durably, and gives its token; those before it are over. To be called before its pod can exist.
+   * Called again, after a crash, it changes nothing.
+   */
   async openAttempt(
     row: Omit<AttemptRow, 'podID' | 'closed' | 'scoring'> & { scoring: Scoring },
   ): Promise<{ token: string; keyID: string }> {
-    const { keyring } = this.#options;
-    const full: AttemptRow = { ...row, scoring: JSON.stringify(row.scoring), podID: null, closed: false };
-    await this.#durable(this.#options.store.putAttempt(full));
-    this.#attempts.set(attemptKey(row.uid, row.attempt), full);
-    return { token: mintToken(keyring, row.uid, row.attempt, row.nonce), keyID: keyring.current };
+    const { keyring, store } = this.#options;
+    const { uid, attempt, nonce } = row;
+    const fresh: AttemptRow = { ...row, scoring: JSON.stringify(row.scoring), podID: null, closed: false };
+    await this.#health.durable(store.putAttempt(fresh));
+    const known = this.#roster.get(uid, attempt)?.row;
+    const { podID, closed } = known?.nonce === nonce ? known : fresh;
+    this.#roster.put({ ...fresh, podID, closed });
+    for (const { row: other } of this.#roster.attemptsOf(uid)) {
+      if (other.attempt < attempt && !other.closed) this.#roster.put({ ...other, closed: true });
+    }
+    return { token: mintToken(keyring, uid, attempt, nonce), keyID: keyring.current };
   }
 
   /** From now on only this pod speaks for the attempt. */
   pinPod(uid: string, attempt: number, podID: string): void {
-    const key = attemptKey(uid, attempt);
-    const row = this.#attempts.get(key);
+    const row = this.attempt(uid, attempt);
     if (!row || row.podID !== null) return;
-    this.#attempts.set(key, { ...row, podID });
+    this.#roster.put({ ...row, podID });
     this.#inBackground(this.#options.store.pinPod(uid, attempt, podID));
   }
 
   /** The attempt is over: its token opens nothing any more, but for a final report that is still missing. */
   closeAttempt(uid: string, attempt: number): void {
-    const key = attemptKey(uid, attempt);
-    const row = this.#attempts.get(key);
+    const row = this.attempt(uid, attempt);
     if (!row || row.closed) return;
-    this.#attempts.set(key, { ...row, closed: true });
-    this.#commands.delete(key);
+    this.#roster.put({ ...row, closed: true });
     this.#inBackground(this.#options.store.closeAttempt(uid, attempt));
   }
 
   forgetJob(uid: string): void {
     if (!this.jobOf(uid) && !this.#jobs.has(uid)) return;
     this.#jobs.delete(uid);
-    for (const [key, row] of this.#attempts) {
-      if (row.uid !== uid) continue;
-      this.#attempts.delete(key);
-      this.#commands.delete(key);
-    }
+    this.#roster.forget(uid);
     this.#inBackground(this.#options.store.forgetJob(uid));
   }
 
   /** Forgets every job but these: what was deleted while this process did not run. */
   forgetOthers(uids: ReadonlySet<string>): void {
-    const known = new Set([...this.#attempts.values()].map((row) => row.uid));
-    for (const uid of known) if (!uids.has(uid)) this.forgetJob(uid);
+    for (const uid of this.#roster.uids()) if (!uids.has(uid)) this.forgetJob(uid);
   }
 
   /** What the trainer is to do, all of it; repeated with every answer until it is done. */
   setCommands(uid: string, attempt: number, commands: readonly Command[]): void {
-    if (commands.length === 0) this.#commands.delete(attemptKey(uid, attempt));
-    else this.#commands.set(attemptKey(uid, attempt), commands);
+    const row = this.attempt(uid, attempt);
+    if (row) this.#roster.put(row, commands);
   }
 
   /** Whether this token, for this pod, may speak for the attempt. */
   admit(token: string, uid: string, attempt: number, podID: string): Refusal | undefined {
-    const verified = verifyToken(this.#options.keyring, token, uid, attempt);
-    if (!verified) return { kind: 'unauthorized' };
-    if (this.#ingestReadyAtMs === undefined) return { kind: 'notYet', message: 'the operator is starting' };
-    const row = this.#attempts.get(attemptKey(uid, attempt));
-    if (!row) return { kind: 'notYet', message: 'this attempt is not known yet' };
-    if (row.nonce !== verified.nonce) return { kind: 'unauthorized' };
-    if (row.closed) return { kind: 'superseded', message: 'this attempt is over; end the pod' };
-    if (row.podID === null) return { kind: 'notYet', message: 'the pod of this attempt is not recorded yet' };
-    if (row.podID !== podID)
-      return { kind: 'superseded', message: 'another pod was recorded for this attempt; end this one' };
-    return undefined;
+    const refusal = admission(this.#options.keyring, { token, uid, attempt, podID }, this.attempt(uid, attempt));
+    if (refusal?.kind === 'unauthorized' || this.#ingestReadyAtMs !== undefined) return refusal;
+    return { kind: 'notYet', message: 'the operator is starting' };
   }
 
   /** Takes a batch, or a sign of life. Resolves with `accepted` only when it is durable. */
   async accept(token: string, uid: string, attempt: number, batch: Batch): Promise<Accepted | Refusal> {
     const { clock, observe } = this.#options;
     const refusal = this.admit(token, uid, attempt, batch.podID);
-    if (refusal && !this.#isLateFinal(refusal, uid, attempt, batch)) return refusal;
+    // A final report that comes after its attempt was closed is kept for the record, once.
+    if (refusal && !(isLateFinal(refusal, this.attempt(uid, attempt), batch) && !this.#hasFinal(uid, attempt)))
+      return refusal;
     const nowMs = clock.now();
     const { session, sequence } = batch;
     if (sequence === undefined) {
@@ -184,12 +177,15 @@ export class Telemetry {
     }
     const payload = JSON.stringify(batch.events);
     const hash = createHash('sha256').update(payload).digest('hex');
+    const id = `${uid}/${attempt}/${session}/${sequence}`;
     let result;
     try {
-      result = await this.#durable(
+      result = await this.#health.durable(
         this.#options.store.append({ uid, attempt, session, sequence, hash, receivedAt: nowMs, payload }),
       );
     } catch {
+      if (this.#uncertain.size >= mostUncertain) this.#uncertain.clear();
+      this.#uncertain.add(id);
       observe?.batch('storeFailed');
       return { kind: 'notYet', message: 'the telemetry store cannot be written; keep the batch and try again' };
     }
@@ -201,23 +197,17 @@ export class Telemetry {
         message: `sequence ${sequence} is not the next of its session, or its content differs`,
       };
     }
-    if (result.kind === 'stored') {
+    // What was stored when its write was taken for failed has not been summed up yet.
+    const uncertain = this.#uncertain.delete(id);
+    if (result.kind === 'stored' || uncertain) {
       observe?.points(batch.events.filter((event) => event.type === 'point').length);
       this.#apply({ uid, attempt, podID: batch.podID, events: batch.events, atMs: nowMs, live: true });
     }
     return { kind: 'accepted', answer: this.#answer(uid, attempt, { session, sequence }) };
   }
 
-  /** A final report that comes after its attempt was closed is kept for the record, once, if its token is good. */
-  #isLateFinal(refusal: Refusal, uid: string, attempt: number, batch: Batch): boolean {
-    const row = this.#attempts.get(attemptKey(uid, attempt));
-    return (
-      refusal.kind === 'superseded' &&
-      row?.podID === batch.podID &&
-      batch.sequence !== undefined &&
-      batch.events.some((event) => event.type === 'final') &&
-      this.#jobs.get(uid)?.finals[attempt] === undefined
-    );
+  #hasFinal(uid: string, attempt: number): boolean {
+    return this.#jobs.get(uid)?.finals[attempt] !== undefined;
   }
 
   #contact(uid: string, attempt: number, podID: string, atMs: number): void {
@@ -228,21 +218,22 @@ export class Telemetry {
   }
 
   #apply({ uid, attempt, podID, events, atMs, live }: AppliedBatch): void {
+    const scoring = this.scoring(uid, attempt);
+    // The job was forgotten while its batch was on the way to the disk.
+    if (!scoring) return;
     const before = this.#jobs.get(uid);
     let job = contact(before, uid, attempt, podID, atMs);
     if (job.attempt !== attempt) {
       // An older attempt's late report: only its end is still of interest.
       const final = events.find((event) => event.type === 'final');
-      if (final) this.#jobs.set(uid, { ...job, finals: { ...job.finals, [attempt]: { ...final, receivedAt: atMs } } });
+      if (final) this.#jobs.set(uid, withFinal(job, attempt, final, atMs));
       return;
     }
-    const row = this.#attempts.get(attemptKey(uid, attempt));
-    const scoring = JSON.parse(row?.scoring ?? '{"strategy":"MultiMetric"}') as Scoring;
     for (const event of events) job = reduce(job, event, scoring, atMs);
     job = { ...job, lastSequence: job.lastSequence + 1 };
     this.#jobs.set(uid, job);
     if (!live) return;
-    if (job.best && job.best.step !== before?.best?.step) {
+    if (job.best && job.scorer.best !== before?.scorer.best) {
       const { step, score, components, evalLoss, trainLoss } = job.best;
       this.#options.log.info({ uid, attempt, step, score, components, evalLoss, trainLoss }, 'new best');
     }
@@ -253,34 +244,31 @@ export class Telemetry {
 
   #answer(uid: string, attempt: number, acknowledged: BatchAnswer['acknowledged']): BatchAnswer {
     const { keyring, clock } = this.#options;
-    const key = attemptKey(uid, attempt);
-    const row = this.#attempts.get(key);
+    const known = this.#roster.get(uid, attempt);
     return {
       acknowledged,
-      commands: this.#commands.get(key) ?? [],
-      token: row ? mintToken(keyring, uid, attempt, row.nonce) : null,
+      commands: known?.commands ?? [],
+      token: known ? mintToken(keyring, uid, attempt, known.row.nonce) : null,
       serverTime: new Date(clock.now()).toISOString(),
     };
   }
 
-  async #durable<T>(write: Promise<T>): Promise<T> {
-    try {
-      const value = await write;
-      this.#storeError = undefined;
-      return value;
-    } catch (error) {
-      this.#storeError = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ error: this.#storeError }, 'telemetry store failed');
-      throw error;
-    }
-  }
-
-  /** For writes that are repeated by a later pass if they fail. */
+  /**
+   * For writes that need no repetition: a process that starts after a failure tells again, by the job's status, which pod
+   * speaks and what is over.
+   */
   #inBackground(write: Promise<void>): void {
-    this.#durable(write).catch(() => undefined);
+    this.#health.durable(write).catch(() => undefined);
   }
 }
 
-function attemptKey(uid: string, attempt: number): string {
-  return `${uid}/${attempt}`;
+function eventsOf({ id, payload }: StoredBatch): Batch['events'] {
+  try {
+    return JSON.parse(payload) as Batch['events'];
+  } catch (error) {
+    throw new Error(
+      `batch ${id} of the telemetry store is damaged (${String(error)}); restore the file that STORE_PATH names from a backup`,
+      { cause: error },
+    );
+  }
 }

@@ -5,7 +5,7 @@ import { attemptParams, batchSchema } from '../schema.ts';
 import { bearer } from '../bearer.ts';
 import type { ServerDependencies } from '../dependencies.ts';
 import { errorBody } from '../errorbody.ts';
-import type { Refusal } from '../telemetry.ts';
+import type { Refusal } from '../admission.ts';
 
 interface AttemptRoute {
   Params: { uid: string; attempt: string };
@@ -20,24 +20,9 @@ export function agentRoutes(
   const perAttempt = new Buckets(clock, 20, 40);
   const failures = new Buckets(clock, 10, 50);
 
-  server.addHook('onRequest', async (request, reply) => {
-    if (failures.isEmpty(request.ip))
-      return tooMany(reply, 'too many requests without a valid token from this address');
-    if (request.headers['content-encoding'] !== undefined) {
-      return reply
-        .code(415)
-        .send(errorBody('ENCODING', 'the body must not be compressed; send it without Content-Encoding'));
-    }
-    return undefined;
-  });
-
   server.post<AttemptRoute & { Body: Batch }>(
     '/v1/jobs/:uid/attempts/:attempt/events',
-    {
-      schema: { params: attemptParams, body: batchSchema },
-      // The token is looked at before the body is judged: who has none learns nothing about the protocol.
-      preValidation: async (request, reply) => authenticate(request, reply),
-    },
+    { schema: { params: attemptParams, body: batchSchema }, onRequest: authenticate },
     async (request, reply) => {
       const { uid, attempt } = request.params;
       const { body } = request;
@@ -53,7 +38,7 @@ export function agentRoutes(
 
   server.get<AttemptRoute>(
     '/v1/jobs/:uid/attempts/:attempt/config',
-    { schema: { params: attemptParams }, preValidation: async (request, reply) => authenticate(request, reply) },
+    { schema: { params: attemptParams }, onRequest: authenticate },
     async (request, reply) => {
       const { uid, attempt } = request.params;
       const podID = request.headers['x-runpod-pod-id']?.toString() ?? '';
@@ -71,6 +56,10 @@ export function agentRoutes(
     },
   );
 
+  /**
+   * The token is looked at before anything is read of a body: who has none costs little and learns nothing of the protocol.
+   * A good one is served whatever its neighbours do: many pods may share one address.
+   */
   async function authenticate(
     request: FastifyRequest<AttemptRoute>,
     reply: FastifyReply,
@@ -80,13 +69,19 @@ export function agentRoutes(
     if (refusal?.kind === 'unauthorized') return refuse(request, reply, refusal);
     if (!perAttempt.take(`${uid}/${attempt}`))
       return tooMany(reply, 'more than 20 requests per second for one attempt');
+    if (request.headers['content-encoding'] !== undefined) {
+      return reply
+        .code(415)
+        .send(errorBody('ENCODING', 'the body must not be compressed; send it without Content-Encoding'));
+    }
     return undefined;
   }
 
   function refuse(request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
     switch (refusal.kind) {
       case 'unauthorized':
-        failures.take(request.ip);
+        if (!failures.take(request.ip))
+          return tooMany(reply, 'too many requests without a valid token from this address');
         return reply
           .code(401)
           .header('www-authenticate', 'Bearer')

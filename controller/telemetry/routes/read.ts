@@ -30,12 +30,17 @@ export function readRoutes(server: FastifyInstance, dependencies: ServerDependen
   const { telemetry, store, authorize } = dependencies;
 
   async function guard(request: FastifyRequest<JobRoute>, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const { uid } = request.params;
     const token = bearer(request.headers.authorization);
-    const job = telemetry.jobOf(request.params.uid);
-    const verdict =
-      token === ''
-        ? 'unauthenticated'
-        : await authorize(token, job ?? { namespace: 'default', name: request.params.uid });
+    const job = telemetry.jobOf(uid);
+    // Asked for a job that is not known, too: the time of an answer must not tell which are.
+    const verdict = token === '' ? 'unauthenticated' : await access(token, job ?? { namespace: 'default', name: uid });
+    if (verdict === 'unknown') {
+      return reply
+        .code(503)
+        .header('retry-after', '1')
+        .send(errorBody('NOT_NOW', 'the API server cannot be asked about this token at the moment; try again'));
+    }
     if (verdict === 'unauthenticated') {
       return reply
         .code(401)
@@ -50,7 +55,15 @@ export function readRoutes(server: FastifyInstance, dependencies: ServerDependen
     return undefined;
   }
 
-  const options = { schema: { params: jobParams, querystring: query }, preHandler: guard };
+  async function access(token: string, job: { readonly namespace: string; readonly name: string }) {
+    try {
+      return await authorize(token, job);
+    } catch {
+      return 'unknown';
+    }
+  }
+
+  const options = { schema: { params: jobParams, querystring: query }, onRequest: guard };
 
   server.get<JobRoute>('/v1/jobs/:uid/points', options, async (request) => {
     const { metric, attempt, afterStep, limit, continue: from } = request.query;

@@ -1,5 +1,4 @@
-import { mkdirSync } from 'node:fs';
-import { dirname, extname } from 'node:path';
+import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { AppendResult, AttemptRow, StoredBatch, TelemetryStore } from './store.ts';
 import type { StoreReply, StoreRequest } from './sqlite.worker.ts';
@@ -11,29 +10,33 @@ interface Waiter {
 
 /** A TelemetryStore in one SQLite file. Rejects when the file cannot be opened or written; then nothing was acknowledged. */
 export function openSqliteStore(path: string): TelemetryStore {
-  mkdirSync(dirname(path), { recursive: true });
   const file = new URL(`./sqlite.worker${extname(import.meta.url)}`, import.meta.url);
-  const worker = new Worker(file, { workerData: { path } });
   const waiters = new Map<number, Waiter>();
   let nextID = 1;
   let broken: Error | undefined;
-  let closed: (() => void) | undefined;
+  let closing: (() => void) | undefined;
+  let worker = start();
 
-  const fail = (error: Error): void => {
-    broken ??= new Error(`the telemetry store ${path} failed: ${error.message}`);
-    for (const waiter of waiters.values()) waiter.reject(broken);
-    waiters.clear();
-    closed?.();
-  };
-  worker.on('error', fail);
-  worker.on('exit', () => fail(new Error('its thread ended')));
-  worker.on('message', (reply: StoreReply | 'closed') => {
-    if (reply === 'closed') return closed?.();
-    const waiter = waiters.get(reply.id);
-    waiters.delete(reply.id);
-    if ('error' in reply) waiter?.reject(new Error(`the telemetry store ${path} failed: ${reply.error}`));
-    else waiter?.resolve(reply.value);
-  });
+  function start(): Worker {
+    const started = new Worker(file, { workerData: { path } });
+    const fail = (error: Error): void => {
+      if (worker !== started) return;
+      broken ??= new Error(`the telemetry store ${path} failed: ${error.message}`);
+      for (const waiter of waiters.values()) waiter.reject(broken);
+      waiters.clear();
+      closing?.();
+    };
+    started.on('error', fail);
+    started.on('exit', () => fail(new Error('its thread ended')));
+    started.on('message', (reply: StoreReply | 'closed') => {
+      if (reply === 'closed') return closing?.();
+      const waiter = waiters.get(reply.id);
+      waiters.delete(reply.id);
+      if ('error' in reply) waiter?.reject(new Error(`the telemetry store ${path} failed: ${reply.error}`));
+      else waiter?.resolve(reply.value);
+    });
+    return started;
+  }
 
   const ask = <T>(request: StoreRequest): Promise<T> => {
     if (broken) return Promise.reject(broken);
@@ -54,13 +57,19 @@ export function openSqliteStore(path: string): TelemetryStore {
     batches: (afterID, limit, uid) =>
       ask<readonly StoredBatch[]>({ kind: 'batches', afterID, limit, uid: uid ?? null }),
     forgetJob: (uid) => ask({ kind: 'forgetJob', uid }),
-    async close() {
-      if (!broken) {
-        await new Promise<void>((resolve) => {
-          closed = resolve;
-          worker.postMessage('close');
-        });
+    check() {
+      if (broken && !closing) {
+        broken = undefined;
+        worker = start();
       }
+      return ask({ kind: 'check' });
+    },
+    async close() {
+      await new Promise<void>((resolve) => {
+        closing = resolve;
+        if (broken) resolve();
+        else worker.postMessage('close');
+      });
       await worker.terminate();
     },
   };

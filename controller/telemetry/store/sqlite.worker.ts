@@ -1,7 +1,10 @@
 /**
  * The SQLite file, in a thread of its own so that no commit stalls the event loop. Requests that arrive while a commit runs
- * are committed together (group commit); each is answered only after its commit.
+ * are committed together (group commit); each is answered only after its commit. Reads are served even where nothing can be
+ * written.
  */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { AppendResult, AttemptRow, BatchRow, StoredBatch } from './store.ts';
@@ -12,6 +15,7 @@ export type StoreRequest =
   | { readonly kind: 'closeAttempt'; readonly uid: string; readonly attempt: number }
   | { readonly kind: 'append'; readonly row: BatchRow }
   | { readonly kind: 'forgetJob'; readonly uid: string }
+  | { readonly kind: 'check' }
   | { readonly kind: 'attempts' }
   | { readonly kind: 'batches'; readonly afterID: number; readonly limit: number; readonly uid: string | null };
 
@@ -20,28 +24,19 @@ export type StoreReply = { readonly id: number } & ({ readonly value: unknown } 
 const port = parentPort;
 if (!port) throw new Error('sqlite.worker.ts runs in a worker thread only');
 
-const database = new DatabaseSync((workerData as { path: string }).path);
-database.exec(`
-  PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
-  CREATE TABLE IF NOT EXISTS attempts (
-    uid TEXT NOT NULL, attempt INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, nonce TEXT NOT NULL,
-    scoring TEXT NOT NULL, podID TEXT, closed INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (uid, attempt)
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS batches (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, attempt INTEGER NOT NULL, session TEXT NOT NULL,
-    sequence INTEGER NOT NULL, hash TEXT NOT NULL, receivedAt INTEGER NOT NULL, payload TEXT NOT NULL,
-    UNIQUE (uid, attempt, session, sequence)
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS batches_by_job ON batches (uid, id);
-`);
+/** Another process that looks into the file, or one of ours that still ends, must not cost a batch. */
+const busyMs = 2000;
+const mostPageBytes = 8 * 1024 * 1024;
+const database = open((workerData as { path: string }).path);
 
 const statements = {
   putAttempt: database.prepare(
     `INSERT INTO attempts (uid, attempt, namespace, name, nonce, scoring, podID, closed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (uid, attempt) DO UPDATE SET nonce = excluded.nonce, scoring = excluded.scoring`,
+     ON CONFLICT (uid, attempt) DO UPDATE SET nonce = excluded.nonce, scoring = excluded.scoring,
+       podID = iif(nonce = excluded.nonce, podID, excluded.podID),
+       closed = iif(nonce = excluded.nonce, closed, excluded.closed)`,
   ),
+  closeBefore: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt < ? AND closed = 0'),
   pinPod: database.prepare('UPDATE attempts SET podID = ? WHERE uid = ? AND attempt = ? AND podID IS NULL'),
   closeAttempt: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt = ?'),
   hash: database.prepare('SELECT hash FROM batches WHERE uid = ? AND attempt = ? AND session = ? AND sequence = ?'),
@@ -70,42 +65,42 @@ port.on('message', (message: { readonly id: number; readonly request: StoreReque
 });
 
 function flush(): void {
-  const batch = pending.splice(0);
-  if (batch.length === 0) return;
-  const replies: StoreReply[] = [];
+  const requests = pending.splice(0);
+  const writes = requests.filter(({ request }) => request.kind !== 'attempts' && request.kind !== 'batches');
+  for (const reply of writes.length > 0 ? committed(writes) : []) port?.postMessage(reply);
+  for (const { id, request } of requests) {
+    if (request.kind !== 'attempts' && request.kind !== 'batches') continue;
+    try {
+      port?.postMessage({ id, value: handle(request) } satisfies StoreReply);
+    } catch (error) {
+      port?.postMessage({ id, error: words(error) } satisfies StoreReply);
+    }
+  }
+}
+
+function committed(writes: readonly { readonly id: number; readonly request: StoreRequest }[]): readonly StoreReply[] {
   try {
     database.exec('BEGIN IMMEDIATE');
-    for (const { id, request } of batch) replies.push({ id, value: handle(request) });
+    const replies = writes.map(({ id, request }) => ({ id, value: handle(request) }));
     database.exec('COMMIT');
+    return replies;
   } catch (error) {
     // Nothing of the group is on disk: none of it may be acknowledged.
-    const message = error instanceof Error ? error.message : String(error);
     try {
       if (database.isTransaction) database.exec('ROLLBACK');
     } catch {
       // The first error is the one that tells.
     }
-    for (const { id } of batch) port?.postMessage({ id, error: message });
-    return;
+    return writes.map(({ id }) => ({ id, error: words(error) }));
   }
-  for (const reply of replies) port?.postMessage(reply);
 }
 
 function handle(request: StoreRequest): unknown {
   switch (request.kind) {
     case 'putAttempt': {
-      const { row } = request;
-      return run(
-        statements.putAttempt,
-        row.uid,
-        row.attempt,
-        row.namespace,
-        row.name,
-        row.nonce,
-        row.scoring,
-        row.podID,
-        row.closed ? 1 : 0,
-      );
+      const { uid, attempt, namespace, name, nonce, scoring, podID, closed } = request.row;
+      run(statements.closeBefore, uid, attempt);
+      return run(statements.putAttempt, uid, attempt, namespace, name, nonce, scoring, podID, closed ? 1 : 0);
     }
     case 'pinPod':
       return run(statements.pinPod, request.podID, request.uid, request.attempt);
@@ -116,15 +111,31 @@ function handle(request: StoreRequest): unknown {
     case 'forgetJob':
       run(statements.forgetBatches, request.uid);
       return run(statements.forgetAttempts, request.uid);
+    case 'check':
+      // Always writes the file's first page, and changes nothing that anybody reads.
+      database.exec('PRAGMA user_version = 1');
+      return null;
     case 'attempts':
       return statements.attempts.all().map((row) => ({ ...row, closed: row['closed'] === 1 }));
     case 'batches': {
       const { uid, afterID, limit } = request;
       const rows =
-        uid === null ? statements.batches.all(afterID, limit) : statements.batchesOf.all(uid, afterID, limit);
-      return rows.map((row) => ({ ...row }) as unknown as StoredBatch);
+        uid === null ? statements.batches.iterate(afterID, limit) : statements.batchesOf.iterate(uid, afterID, limit);
+      return page(rows as Iterable<unknown> as Iterable<StoredBatch>);
     }
   }
+}
+
+/** As many rows as memory may hold at once. */
+function page(rows: Iterable<StoredBatch>): readonly StoredBatch[] {
+  const taken: StoredBatch[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    taken.push({ ...row });
+    bytes += row.payload.length;
+    if (bytes >= mostPageBytes) break;
+  }
+  return taken;
 }
 
 function run(statement: ReturnType<DatabaseSync['prepare']>, ...values: SQLInputValue[]): null {
@@ -140,4 +151,37 @@ function append(row: BatchRow): AppendResult {
   if (present !== undefined || sequence !== expected) return { kind: 'conflict', expected };
   statements.append.run(uid, attempt, session, sequence, hash, row.receivedAt, row.payload);
   return { kind: 'stored' };
+}
+
+function open(path: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const opened = new DatabaseSync(path, { timeout: busyMs });
+    opened.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      CREATE TABLE IF NOT EXISTS attempts (
+        uid TEXT NOT NULL, attempt INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, nonce TEXT NOT NULL,
+        scoring TEXT NOT NULL, podID TEXT, closed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (uid, attempt)
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS batches (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, attempt INTEGER NOT NULL, session TEXT NOT NULL,
+        sequence INTEGER NOT NULL, hash TEXT NOT NULL, receivedAt INTEGER NOT NULL, payload TEXT NOT NULL,
+        UNIQUE (uid, attempt, session, sequence)
+      ) STRICT;
+      CREATE INDEX IF NOT EXISTS batches_by_job ON batches (uid, id);
+    `);
+    return opened;
+  } catch (error) {
+    throw new Error(
+      `it cannot be opened: ${words(error)}. STORE_PATH must name a file that this process may write; a damaged file is to be ` +
+        'restored or moved away (trainers send again what was not acknowledged, points that were are lost with it)',
+      { cause: error },
+    );
+  }
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

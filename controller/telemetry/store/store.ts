@@ -38,13 +38,22 @@ export type AppendResult =
 
 /** Durable memory of what trainers reported. A promise that resolves means: it survives any crash (I7). */
 export interface TelemetryStore {
+  /**
+   * Makes an attempt known and ends those before it. The same attempt again keeps its pod; one of the same number with
+   * another nonce is another attempt.
+   */
   putAttempt(row: AttemptRow): Promise<void>;
   pinPod(uid: string, attempt: number, podID: string): Promise<void>;
   closeAttempt(uid: string, attempt: number): Promise<void>;
   append(row: BatchRow): Promise<AppendResult>;
   attempts(): Promise<readonly AttemptRow[]>;
-  /** Batches in the order of their acceptance, after `afterID`, at most `limit`; of one job when `uid` is given. */
+  /**
+   * Batches in the order of their acceptance, after `afterID`, at most `limit` and a few megabytes; of one job when `uid` is
+   * given. None means that there are no more.
+   */
   batches(afterID: number, limit: number, uid?: string): Promise<readonly StoredBatch[]>;
   forgetJob(uid: string): Promise<void>;
+  /** Resolves when something can be made durable; brings back what stood in the way, if that is possible. */
+  check(): Promise<void>;
   close(): Promise<void>;
 }
