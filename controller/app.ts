@@ -1,283 +1,86 @@
 import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { apiVersion, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
-import { JobAuthorizer } from './kube/authorization.ts';
 import { KubeClient } from './kube/client.ts';
 import { kubeConnection } from './kube/config.ts';
-import { EventRecorder } from './kube/events.ts';
 import { ensureInstallation } from './kube/installation.ts';
-import { Reflector } from './kube/reflector.ts';
-import { trainingJobs } from './kube/resources.ts';
-import { SecretReader } from './kube/secrets.ts';
-import { JobMetrics } from './metrics/jobs.ts';
-import { jobSeries } from './metrics/jobseries.ts';
+import { LeaderLease } from './kube/lease.ts';
+import { lead, type Leader } from './leader.ts';
 import { processMetrics } from './metrics/registry.ts';
-import { metricsServer } from './metrics/server.ts';
-import { Backoff } from './queue/backoff.ts';
-import { priorities, WorkQueue } from './queue/workqueue.ts';
-import { configFor } from './reconcile/configfor.ts';
-import { jobCostUsd } from './reconcile/cost.ts';
-import { instruct, openAttempt } from './reconcile/instruct.ts';
-import { reconcile, type LoopContext } from './reconcile/loop.ts';
-import { WriteMemory } from './reconcile/memory.ts';
-import { observe } from './reconcile/observe.ts';
-import type { Policy } from './reconcile/snapshot.ts';
-import { Sweeper } from './reconcile/sweeper.ts';
-import { Waiting } from './reconcile/waiting.ts';
-import { work } from './reconcile/work.ts';
-import { CatalogCache } from './runpod/catalog.ts';
-import { RunpodClient } from './runpod/client.ts';
-import { Inventory } from './runpod/inventory.ts';
+import { operationsServer } from './metrics/server.ts';
 import { keyFile } from './runpod/keyfile.ts';
-import { Quota } from './runpod/quota.ts';
 import { listenAddress, type Settings } from './settings.ts';
-import { buildServer } from './telemetry/server.ts';
-import { openSqliteStore } from './telemetry/store/sqlite.ts';
-import { Telemetry } from './telemetry/telemetry.ts';
 
 export interface Operator {
-  readonly telemetryPort: number;
   readonly metricsPort: number;
-  readonly installation: string;
-  /** Lets passes that are under way finish, and ends. Pods go on: the next process finds them. */
+  /** Resolves with why this process must end: it does not lead any more, or could not begin to. */
+  readonly failed: Promise<string>;
+  /** Lets passes that are under way finish, gives the lease up, and ends. Pods go on: the next leader finds them. */
   stop(): Promise<void>;
 }
 
-const fieldManager = 'trainingjob-operator';
-
-/** Builds all parts, wires them, and starts them in the order in which they need each other. */
+/**
+ * One process of the operator. It serves metrics and probes at once, stands by until it holds the lease, and only then opens
+ * the store, listens for agents and looks at jobs.
+ */
 export async function startOperator(settings: Settings, clock: Clock, log: Logger): Promise<Operator> {
   const metrics = processMetrics();
   const apiKey = keyFile(settings.runpodKeyFile);
   apiKey();
   const kube = new KubeClient({ connection: kubeConnection(settings.kubeconfig), clock, observe: metrics.kube });
-  const { installation, keyring } = await ensureInstallation(kube, settings.namespace);
-  const store = openSqliteStore(settings.storePath);
-  const queue = new WorkQueue(clock, metrics.queue);
-
-  const reflector = new Reflector<TrainingJob>({
-    client: kube,
-    type: trainingJobs,
-    clock,
-    log,
-    onKey: (key, priority) => queue.add(key, priority === 'event' ? priorities.change : priorities.list),
-    onMiss: metrics.cacheMiss,
+  let leader: Leader | undefined;
+  const operations = operationsServer({
+    metrics: async () => (await metrics.render()) + (leader?.jobMetrics() ?? ''),
+    ready: () => leader?.ready() ?? { ready: false, reasons: ['standing by: another process leads'] },
   });
-  const jobs = reflector.store;
-
-  const telemetry = new Telemetry({
-    store,
-    keyring,
-    clock,
-    log,
-    observe: metrics.telemetry,
-    onChange(uid, urgent) {
-      const job = jobs.byUid(uid);
-      if (!job) return;
-      const key = `${job.metadata.namespace}/${job.metadata.name}`;
-      if (urgent) queue.add(key, priorities.urgent);
-      else queue.addAfter(key, 1000);
-    },
-  });
-
-  const runpod = new RunpodClient({
-    baseUrl: settings.runpodUrl,
-    apiKey,
-    quota: new Quota(clock, metrics.runpod),
-    clock,
-    timeoutMs: settings.createTimeout * 1000,
-    observe: metrics.runpod,
-  });
-  const memory = new WriteMemory(clock.now());
-  const secrets = new SecretReader(kube, clock);
-  const catalog = new CatalogCache({
-    gpus: () => runpod.listGpuPrices(),
-    cpus: () => runpod.listCpuPrices(),
-    clock,
-    log,
-    keepMs: settings.catalog * 1000,
-  });
-  const sweeper = new Sweeper({
-    installation,
-    gapMs: settings.sweepGap * 1000,
-    jobs: () => jobs.list(),
-    liveUids: () => liveUids(kube),
-    deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
-    log,
-    swept: metrics.swept,
-  });
-  const waiting = new Waiting(jobs, (key) => queue.add(key));
-  const inventory: Inventory = new Inventory({
-    list: () => runpod.listCloudPods(),
-    clock,
-    log,
-    namePrefix: `tj-${installation}-`,
-    unsettledMs: settings.inventoryUnsettled * 1000,
-    calmMs: settings.inventoryCalm * 1000,
-    expected: () => waiting.expectedPods(),
-    onList() {
-      const view = inventory.view();
-      waiting.listed(view);
-      waiting.set(sweeperKey, sweeper.look(view));
-      inventory.setUnsettled(waiting.any);
-    },
-  });
-  const recorder = new EventRecorder({
+  await listen(operations, listenAddress(settings.metricsListen) ?? { host: '0.0.0.0', port: 9090 });
+  const installation = await ensureInstallation(kube, settings.namespace);
+  const lease = new LeaderLease({
     client: kube,
     clock,
     log,
-    component: fieldManager,
-    instance: `${fieldManager}-${randomBytes(3).toString('hex')}`,
-    subjectKind: { apiVersion, kind },
+    namespace: settings.namespace,
+    name: 'trainingjob-operator',
+    identity: `${hostname()}-${randomBytes(3).toString('hex')}`,
+    durationMs: settings.leaseDuration * 1000,
+    renewDeadlineMs: settings.leaseRenewDeadline * 1000,
+    retryMs: settings.leaseRetry * 1000,
   });
-  const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy: policyOf(settings) };
-  const context: LoopContext = {
-    clock,
-    memory,
-    installation,
-    log,
-    telemetryUrl: settings.telemetryUrl.replace(/\/+$/, ''),
-    trainerImage: settings.trainerImage,
-    effects: {
-      setFinalizers: (job, finalizers) => kube.patchFinalizers<TrainingJob>(trainingJobs, job, finalizers),
-      createCloudPod: (body) => runpod.createCloudPod(body),
-      deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
-      openAttempt: (job, attempt) => openAttempt(telemetry, job, attempt),
-    },
-    job: (key) => jobs.get(key),
-    observe: (job) => observe(observed, job),
-    writeStatus: (job, status) => {
-      const { name, namespace, uid, resourceVersion } = job.metadata;
-      const metadata = { name, namespace, uid, resourceVersion };
-      return kube.applyStatus<TrainingJob>(trainingJobs, { apiVersion, kind, metadata, status }, fieldManager);
-    },
-    remember: (job) => void jobs.remember(job),
-    emit: (job, event) => recorder.emit(job, event),
-    async passed(snapshot, plan, status) {
-      const { job } = snapshot;
-      waiting.set(`${job.metadata.namespace}/${job.metadata.name}`, plan.wantsList === true);
-      inventory.setUnsettled(waiting.any);
-      await instruct(telemetry, job, status);
-    },
-  };
-
-  const uidByKey = new Map<string, string>();
-  const pass = async (key: string): ReturnType<typeof reconcile> => {
-    const uid = jobs.get(key)?.metadata.uid;
-    const before = uidByKey.get(key);
-    if (before !== undefined && before !== uid) {
-      telemetry.forgetJob(before);
-      memory.forget(before);
-      waiting.set(key, false);
-    }
-    if (uid === undefined) uidByKey.delete(key);
-    else uidByKey.set(key, uid);
-    return reconcile(context, key);
-  };
-
-  const jobMetrics = new JobMetrics();
-  const exposition = metricsServer(async () => {
-    const nowMs = clock.now();
-    jobMetrics.replace(
-      jobs.list().map((job) => {
-        const { uid } = job.metadata;
-        return [uid, jobSeries(job, telemetry.summary(uid), jobCostUsd(job.status, nowMs))] as const;
-      }),
-    );
-    return (await metrics.render()) + jobMetrics.render();
-  });
-  const authorizer = new JobAuthorizer(kube, clock);
-  const durations = {
-    heartbeatSeconds: settings.heartbeat,
-    holdSeconds: settings.hold,
-    stopGraceSeconds: settings.stopGrace,
-  };
-  const server = await buildServer({
-    telemetry,
-    store,
-    clock,
-    configFor: (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations),
-    authorize: (token, job) => authorizer.authorize(token, job),
-    ready: () => readiness(reflector, inventory, telemetry),
-  });
-
-  await telemetry.start();
-  const telemetryListen = listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 };
-  const metricsListen = listenAddress(settings.metricsListen) ?? { host: '0.0.0.0', port: 9090 };
-  await server.listen(telemetryListen);
-  await new Promise<void>((resolve, reject) => {
-    exposition.once('error', reject).listen(metricsListen.port, metricsListen.host, resolve);
-  });
-  reflector.start();
-  await reflector.synced;
-  telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
-  inventory.start();
-  // Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status.
-  await Promise.race([Promise.all([inventory.looked, catalog.refresh()]), clock.sleep(10_000)]);
-  const backoff = new Backoff();
-  const { reconciled } = metrics;
-  const workers = Array.from({ length: settings.workers }, () =>
-    work({ queue, backoff, pass, clock, log, reconciled, retried: () => metrics.queue.retry() }),
-  );
-  log.info({ installation, jobs: jobs.size }, 'operator started');
+  const holds = (): boolean => lease.holds();
+  const leading = (async () => {
+    if (!(await lease.acquire())) return;
+    leader = await lead({ settings, clock, log, metrics, kube, installation, apiKey, holds });
+  })();
+  const failed = Promise.race([
+    lease.lost,
+    leading.then(
+      () => new Promise<string>(() => undefined),
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    ),
+  ]);
 
   return {
-    telemetryPort: portOf(server.server.address()),
-    metricsPort: portOf(exposition.address()),
-    installation,
+    metricsPort: (operations.address() as AddressInfo).port,
+    failed,
     async stop() {
-      queue.close();
-      await Promise.race([Promise.all(workers), clock.sleep(20_000)]);
-      await Promise.all([reflector.stop(), inventory.stop(), sweeper.stop(), server.close(), recorder.close()]);
-      exposition.closeAllConnections();
-      exposition.close();
-      await Promise.all([store.close(), runpod.close(), kube.close()]);
+      if (!leader) await lease.release();
+      await leading.catch(() => undefined);
+      await leader?.stop();
+      // Only when nothing is written any more may another begin.
+      await lease.release();
+      operations.closeAllConnections();
+      operations.close();
+      await kube.close();
       log.info('operator stopped');
     },
   };
 }
 
-const sweeperKey = '(sweeper)';
-
-async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {
-  const uids = new Set<string>();
-  let continueToken: string | undefined;
-  do {
-    const page = await kube.list<TrainingJob>(trainingJobs, { limit: 500, continueToken });
-    for (const job of page.items) uids.add(job.metadata.uid);
-    ({ continueToken } = page);
-  } while (continueToken !== undefined);
-  return uids;
-}
-
-function readiness(
-  reflector: Reflector<TrainingJob>,
-  inventory: Inventory,
-  telemetry: Telemetry,
-): { readonly ready: boolean; readonly reasons: readonly string[] } {
-  const reasons: string[] = [];
-  if (telemetry.ingestReadyAtMs === undefined) reasons.push('the telemetry store is not replayed yet');
-  if (telemetry.storeError !== undefined) reasons.push(telemetry.storeError);
-  if (reflector.lastSyncAgeMs() === undefined) reasons.push('TrainingJobs are not listed yet');
-  if (inventory.view().lists.length === 0) reasons.push(inventory.view().error?.message ?? 'pods are not listed yet');
-  return { ready: reasons.length === 0, reasons };
-}
-
-function policyOf(settings: Settings): Policy {
-  return {
-    goneGapMs: settings.goneGap * 1000,
-    createGraceMs: settings.createGrace * 1000,
-    stopGraceMs: settings.stopGrace * 1000,
-    refusalBackoffMs: settings.refusalBackoff * 1000,
-    refusalBackoffMaxMs: settings.refusalBackoffMax * 1000,
-    excludeMs: settings.exclude * 1000,
-    recheckMs: settings.recheck * 1000,
-    progressWriteMs: settings.progressWrite * 1000,
-  };
-}
-
-function portOf(address: AddressInfo | string | null): number {
-  return address !== null && typeof address === 'object' ? address.port : 0;
+function listen(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject).listen(port, host, resolve);
+  });
 }

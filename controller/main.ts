@@ -23,6 +23,10 @@ try {
       );
     });
   }
+  const why = await operator.failed;
+  log.fatal({ why }, 'this process does not lead any more and ends');
+  process.stderr.write(`${why}\n`);
+  process.exit(1);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);

@@ -66,6 +66,17 @@ const lines = {
     '30',
     'Least time between the two sightings after which a pod that belongs to no live attempt is ended.',
   ),
+  leaseDuration: seconds(
+    'LEASE_DURATION_SECONDS',
+    '15',
+    'How long a leader that is not heard of keeps another process from leading.',
+  ),
+  leaseRenewDeadline: seconds(
+    'LEASE_RENEW_DEADLINE_SECONDS',
+    '10',
+    'A leader that could not renew its lease for so long ends; less than LEASE_DURATION_SECONDS.',
+  ),
+  leaseRetry: seconds('LEASE_RETRY_SECONDS', '2', 'Between tries to renew or to take the lease.'),
   catalog: seconds('CATALOG_SECONDS', '600', "How long Runpod's price list is kept."),
 } as const satisfies Record<string, SettingLine>;
 
@@ -113,6 +124,12 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   }
   if (settings.logLevel.trim() !== '' && !logLevels.includes(settings.logLevel))
     problems.push(`LOG_LEVEL is "${settings.logLevel}"; write ${lines.logLevel.description.replace(/\.$/, '')}`);
+  const { leaseDuration, leaseRenewDeadline, leaseRetry } = settings;
+  const ordered = leaseRetry < leaseRenewDeadline && leaseRenewDeadline < leaseDuration;
+  if (!ordered && !problems.some((problem) => problem.startsWith('LEASE_')))
+    problems.push(
+      `LEASE_DURATION_SECONDS is ${leaseDuration}, LEASE_RENEW_DEADLINE_SECONDS ${leaseRenewDeadline}, LEASE_RETRY_SECONDS ${leaseRetry}; each must be below the one before, such as 15, 10 and 2`,
+    );
   problems.push(...addressProblems(settings));
   if (problems.length > 0) throw new Error(`The operator cannot start:\n- ${problems.join('\n- ')}`);
   return settings;

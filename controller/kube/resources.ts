@@ -15,3 +15,4 @@ export const subjectAccessReviews: ResourceType = {
   version: 'v1',
   plural: 'subjectaccessreviews',
 };
+export const leases: ResourceType = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' };

@@ -27,7 +27,12 @@ export interface RunpodClientOptions {
   readonly apiKey: () => string;
   readonly quota: Quota;
   readonly clock: Clock;
+  /** Most time for a call, and before it for the wait until the rate limit allows it. */
   readonly timeoutMs: number;
+  /** A longer answer is none of Runpod's. */
+  readonly maxAnswerBytes?: number;
+  /** Asked right before each create and terminate is sent; a permit may have been waited for long (I15). */
+  readonly mayWrite?: () => boolean;
   readonly observe?: RunpodObserver;
 }
 
@@ -52,7 +57,14 @@ export class RunpodClient {
 
   constructor(options: RunpodClientOptions) {
     this.#options = options;
-    this.#agent = new Agent({ connections: 16, pipelining: 1, keepAliveTimeout: 30_000, connect: { timeout: 10_000 } });
+    // One request at a time on a connection: a create that was written to one that breaks fails, it is never sent again.
+    this.#agent = new Agent({
+      connections: 16,
+      pipelining: 1,
+      keepAliveTimeout: 30_000,
+      connect: { timeout: 10_000 },
+      maxResponseSize: options.maxAnswerBytes ?? 64 * 1024 * 1024,
+    });
   }
 
   /** Rents a pod. Any failure that is not a definite refusal has kind `unknownOutcome`: a pod may have been made. */
@@ -117,20 +129,48 @@ export class RunpodClient {
   }
 
   async #send(call: Call): Promise<Answer> {
-    const { clock, quota, observe, timeoutMs } = this.#options;
-    await quota.permit(call.permit);
+    const { quota } = this.#options;
+    await this.#permit(call);
+    try {
+      return await this.#exchange(call);
+    } finally {
+      quota.ended();
+    }
+  }
+
+  /** A call that the rate limit holds back is not sent late: its job may have been deleted meanwhile. */
+  async #permit(call: Call): Promise<void> {
+    const { clock, quota, timeoutMs } = this.#options;
+    const waited = new AbortController();
+    const cancel = clock.after(timeoutMs, () => waited.abort());
+    try {
+      await quota.permit(call.permit, waited.signal);
+    } catch {
+      throw new RunpodError(
+        'rateLimited',
+        `Runpod's rate limit left no request for ${call.operation}; it was not sent`,
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  async #exchange(call: Call): Promise<Answer> {
+    const { clock, quota, observe, timeoutMs, apiKey, baseUrl, mayWrite } = this.#options;
+    if (call.method !== 'GET' && mayWrite?.() === false)
+      throw new RunpodError('transient', `${call.operation} was not sent: this process does not lead any more`);
     const startedMs = clock.monotonic();
     const seen = (code: string): void => observe?.request(call.operation, code, (clock.monotonic() - startedMs) / 1000);
     const repeatable = call.method !== 'POST';
     const timeout = new AbortController();
     const cancel = clock.after(timeoutMs, () => timeout.abort(new Error(`no answer within ${timeoutMs / 1000} s`)));
     try {
-      const response = await request(new URL(call.path, this.#options.baseUrl), {
+      const response = await request(new URL(call.path, baseUrl), {
         method: call.method,
         dispatcher: this.#agent,
         signal: timeout.signal,
         headers: {
-          authorization: `Bearer ${this.#options.apiKey()}`,
+          authorization: `Bearer ${apiKey()}`,
           accept: 'application/json',
           ...(call.body !== undefined && { 'content-type': 'application/json' }),
         },

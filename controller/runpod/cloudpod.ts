@@ -1,6 +1,7 @@
 import { RunpodError } from './errors.ts';
 
-export type CloudPodStatus = 'PROVISIONING' | 'STARTING' | 'RUNNING' | 'EXITED' | 'ERROR' | 'TERMINATED';
+/** `UNKNOWN` stands for a word that is not Runpod's today: the pod is there, and billed for all we know. */
+export type CloudPodStatus = 'PROVISIONING' | 'STARTING' | 'RUNNING' | 'EXITED' | 'ERROR' | 'TERMINATED' | 'UNKNOWN';
 
 /** A Runpod pod as far as the operator looks at it. */
 export interface CloudPod {
@@ -33,12 +34,15 @@ export interface CreateCloudPodBody {
 
 const statuses: readonly string[] = ['PROVISIONING', 'STARTING', 'RUNNING', 'EXITED', 'ERROR', 'TERMINATED'];
 
-/** From Runpod's JSON; unknown members are ignored, a missing or wrong one that is needed is a `malformed` error naming it. */
+/**
+ * From Runpod's JSON; unknown members are ignored, a missing or wrong one that is needed is a `malformed` error naming it.
+ * A list has other people's pods too, so what Runpod allows is never an error: a name may be empty, a state new.
+ */
 export function parseCloudPod(value: unknown): CloudPod {
   const pod = record(value, 'pod');
   const id = text(pod, 'id');
+  if (id === '') throw wrong('a pod has an empty "id"');
   const status = text(pod, 'status');
-  if (!statuses.includes(status)) throw wrong(`pod ${id} has the unknown status "${status}"`);
   const cost = pod['cost'];
   if (typeof cost !== 'number' || !Number.isFinite(cost)) throw wrong(`pod ${id} has no number "cost"`);
   const createdAt = Date.parse(text(pod, 'createdAt'));
@@ -49,7 +53,7 @@ export function parseCloudPod(value: unknown): CloudPod {
   return {
     id,
     name: text(pod, 'name'),
-    status: status as CloudPodStatus,
+    status: statuses.includes(status) ? (status as CloudPodStatus) : 'UNKNOWN',
     costUsdPerHour: Math.round(cost * 1e4) / 1e4,
     createdAt,
     ...(typeof dataCenterId === 'string' && { dataCenterId }),
@@ -68,7 +72,7 @@ function record(value: unknown, what: string): Record<string, unknown> {
 
 function text(object: Record<string, unknown>, member: string): string {
   const value = object[member];
-  if (typeof value !== 'string' || value === '') throw wrong(`a pod has no text "${member}"`);
+  if (typeof value !== 'string') throw wrong(`a pod has no text "${member}"`);
   return value;
 }
 

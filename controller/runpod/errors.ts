@@ -37,12 +37,15 @@ export interface Refusal {
   readonly retryAfter: string | undefined;
 }
 
-/** The error for an answer that is not a success. `repeatable` is false for a create. */
+/**
+ * The error for an answer that is not a success. `repeatable` is false for a create: only a 4xx in Runpod's own form is a
+ * definite refusal of one. A 408 is none, because who says that it waited too long does not say what became of the request.
+ */
 export function runpodError(answer: Refusal, repeatable: boolean): RunpodError {
   const problem = problemOf(answer);
   const details = { status: answer.status, ...retryAfterOf(answer.retryAfter) };
-  if (!problem || answer.status >= 500 || answer.status < 400) {
-    const message = `Runpod answered ${answer.status}${problem ? `: ${problem}` : ' without a problem description'}`;
+  if (problem === undefined || answer.status >= 500 || answer.status < 400 || answer.status === 408) {
+    const message = `Runpod answered ${answer.status}${problem !== undefined ? `: ${problem}` : ' without a problem description'}`;
     if (!repeatable) return new RunpodError('unknownOutcome', message, details);
     return new RunpodError(
       answer.status < 500 ? (byStatus(answer.status) ?? 'transient') : 'transient',
@@ -75,18 +78,21 @@ function byStatus(status: number): RunpodErrorKind | undefined {
   }
 }
 
-/** Runpod says 400 both for "nothing in stock" and for a broken rule; only its words tell. */
+/**
+ * Runpod says 400 both for "nothing in stock" and for a broken rule; only its words tell. `invalid` gives a candidate up until the
+ * spec changes, so words that a passing trouble might use too are left unclassified: those are asked again, their text shown.
+ */
 const badRequests: readonly { readonly kind: RunpodErrorKind; readonly words: RegExp }[] = [
   {
     kind: 'capacity',
     words:
-      /no (longer any |)(instances?|capacity|machines?|resources?|gpus?|cpus?)\b.*(available|left|found|free)|not? .*available|out of (stock|capacity)|insufficient (capacity|resources|stock)|capacity|unavailable/i,
+      /\bno (longer )?(any )?(free |available )?(instances?|machines?|hosts?|gpus?|cpus?|capacity)\b.*\b(available|free|left|found)\b|\bno (free |available |more )?(instances|machines|hosts|gpus|capacity|stock)\b|\bnot have the resources\b|\bnot enough (free )?(instances|machines|gpus|capacity|resources)\b|\bout of (stock|capacity)\b|\binsufficient (\w+ )?(capacity|resources|stock)\b|\bcould not be placed\b/i,
   },
-  { kind: 'balance', words: /balance|credit|funds|spend(ing)? limit/i },
+  { kind: 'balance', words: /\b(balance|credits?|funds)\b|\bspend(ing)? limit\b/i },
   {
     kind: 'invalid',
     words:
-      /\b(invalid|must|required|requires?|not allowed|cannot|can't|unknown|unsupported|mutually exclusive|exactly one|malformed|does not exist|not found|too (large|small|long))\b/i,
+      /\b(invalid|unsupported|malformed|mutually exclusive|exactly one of|must (be|not|have|match|contain)|(is|are) (required|unknown|not (allowed|supported))|does not exist|unexpected property|additional propert(y|ies)|too (large|small|long))\b/i,
   },
 ];
 
@@ -94,26 +100,27 @@ function badRequestKind(problem: string): RunpodErrorKind {
   return badRequests.find((rule) => rule.words.test(problem))?.kind ?? 'unclassified';
 }
 
-/** Title, detail and errors of a problem+json body; undefined when it is none. */
+/** Detail and errors of a problem+json body; undefined when it is none, as a proxy's page is. */
 function problemOf(answer: Refusal): string | undefined {
-  if (!/^application\/(problem\+)?json\b/i.test(answer.contentType)) return undefined;
+  if (!/^application\/problem\+json\b/i.test(answer.contentType)) return undefined;
   try {
     const body: unknown = JSON.parse(answer.body);
     if (body === null || typeof body !== 'object') return undefined;
     const { title, detail, errors } = body as { title?: unknown; detail?: unknown; errors?: unknown };
-    if (typeof title !== 'string' && typeof detail !== 'string') return undefined;
+    if (typeof title !== 'string' || typeof detail !== 'string') return undefined;
     const more = Array.isArray(errors) ? errors.filter((entry) => typeof entry === 'string') : [];
-    return [typeof detail === 'string' ? detail : title, ...more].join('; ');
+    return [detail === '' ? title : detail, ...more].join('; ');
   } catch {
     return undefined;
   }
 }
 
+/** Length of Runpod's longest rate window: nothing need be waited for longer. */
+const dayMs = 86_400_000;
+
+/** Runpod says it in whole seconds. */
 function retryAfterOf(header: string | undefined): { retryAfterMs?: number } {
-  const seconds = Number(header);
-  return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0
-    ? { retryAfterMs: seconds * 1000 }
-    : {};
+  return header !== undefined && /^\d+$/.test(header) ? { retryAfterMs: Math.min(dayMs, Number(header) * 1000) } : {};
 }
 
 /**

@@ -108,9 +108,12 @@ export class Inventory {
   async look(): Promise<void> {
     const { clock, list, log, onList } = this.#options;
     const startedAt = clock.now();
+    const before = this.#options.expected();
     try {
       const all = await list();
-      this.#take(all, startedAt);
+      // A pod that was rented while the list was on its way need not be in it, nor one that was ended meanwhile.
+      const after = this.#options.expected();
+      this.#take(all, startedAt, before.intersection(after));
     } catch (error) {
       const failure = error instanceof RunpodError ? error : new RunpodError('transient', String(error));
       if (failure.message !== this.#view.error?.message)
@@ -121,11 +124,11 @@ export class Inventory {
     onList();
   }
 
-  #take(all: readonly CloudPod[], startedAt: number): void {
+  #take(all: readonly CloudPod[], startedAt: number, expected: ReadonlySet<string>): void {
     const { clock, namePrefix, log } = this.#options;
     const completedAt = clock.now();
     const live = new Set(all.flatMap((pod) => (pod.status === 'TERMINATED' ? [] : [pod.id, pod.name])));
-    const believed = this.#believes(live, startedAt);
+    const believed = this.#believes(live, expected);
     if (!believed)
       log.warn({ pods: all.length }, 'a list of pods lacks half or more of the expected ones and is not believed');
     this.#view = {
@@ -137,15 +140,14 @@ export class Inventory {
   }
 
   /** A list without half or more (and at least two) of the expected pods is not believed, until that stays so for long. */
-  #believes(live: ReadonlySet<string>, startedAt: number): boolean {
-    const { expected, believeAfterMs = 600_000 } = this.#options;
-    const ids = [...expected()];
-    const missing = ids.filter((id) => !live.has(id)).length;
-    if (missing < 2 || missing * 2 < ids.length) {
+  #believes(live: ReadonlySet<string>, expected: ReadonlySet<string>): boolean {
+    const { clock, believeAfterMs = 600_000 } = this.#options;
+    const missing = expected.difference(live).size;
+    if (missing < 2 || missing * 2 < expected.size) {
       this.#suspiciousSinceMs = undefined;
       return true;
     }
-    this.#suspiciousSinceMs ??= startedAt;
-    return startedAt - this.#suspiciousSinceMs >= believeAfterMs;
+    this.#suspiciousSinceMs ??= clock.monotonic();
+    return clock.monotonic() - this.#suspiciousSinceMs >= believeAfterMs;
   }
 }

@@ -3,7 +3,7 @@ import { RunpodError } from './errors.ts';
 
 /**
  * The API key in a file, read again when the file changed, so that a rotated key is taken up without a restart.
- * A file that is missing or empty is an account that refuses us: nothing is sent, and status says what to do.
+ * A file that is missing, empty or no key is an account that refuses us: nothing is sent, and status says what to do.
  */
 export function keyFile(path: string): () => string {
   let version = '';
@@ -21,6 +21,12 @@ export function keyFile(path: string): () => string {
       throw new RunpodError('unauthorized', `the key file ${path} cannot be read: ${String(code ?? error)}`);
     }
     if (key === '') throw new RunpodError('unauthorized', `the key file ${path} is empty`);
+    if (!/^[\x21-\x7e]+$/.test(key)) {
+      throw new RunpodError(
+        'unauthorized',
+        `the key file ${path} holds more than a key; write the key alone, on one line`,
+      );
+    }
     return key;
   };
 }

@@ -94,6 +94,9 @@ async function run(): Promise<boolean> {
     PROGRESS_WRITE_SECONDS: '1',
     HEARTBEAT_SECONDS: '2',
     CREATE_GRACE_SECONDS: '15',
+    LEASE_DURATION_SECONDS: '5',
+    LEASE_RENEW_DEADLINE_SECONDS: '4',
+    LEASE_RETRY_SECONDS: '0.5',
   };
   const restart = join(state, 'operator.sh');
   const exports = Object.entries(settings).map(([name, value]) => `export ${name}='${value}'`);

@@ -4,15 +4,19 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { JobMetrics, type JobSeries } from '../../controller/metrics/jobs.ts';
 import { processMetrics, type ProcessMetrics } from '../../controller/metrics/registry.ts';
-import { metricsServer } from '../../controller/metrics/server.ts';
+import { operationsServer } from '../../controller/metrics/server.ts';
 import { parseExposition, type Sample } from './exposition.ts';
 
 let failing = false;
 const metrics: ProcessMetrics = processMetrics();
 const jobs = new JobMetrics();
-const server = metricsServer(async () => {
-  if (failing) throw new Error('made up');
-  return (await metrics.render()) + jobs.render();
+const reasons: string[] = [];
+const server = operationsServer({
+  metrics: async () => {
+    if (failing) throw new Error('made up');
+    return (await metrics.render()) + jobs.render();
+  },
+  ready: () => ({ ready: reasons.length === 0, reasons }),
 });
 let url: string;
 beforeAll(async () => {
@@ -76,6 +80,8 @@ describe('/metrics', () => {
   test.each([
     ['GET', '/', 404],
     ['GET', '/metrics/x', 404],
+    ['GET', '/healthz', 200],
+    ['HEAD', '/readyz', 200],
     ['POST', '/metrics', 405],
     ['DELETE', '/metrics', 405],
     ['HEAD', '/metrics', 200],
@@ -83,7 +89,15 @@ describe('/metrics', () => {
     const response = await fetch(url + path, { method });
     expect(response.status).toBe(status);
     if (status === 405) expect(response.headers.get('allow')).toBe('GET, HEAD');
-    if (method === 'GET') expect(await response.text()).toBe('metrics are at /metrics\n');
+    if (status === 404) expect(await response.text()).toBe('metrics are at /metrics, probes at /healthz and /readyz\n');
+  });
+
+  test('a process that is not ready says why', async () => {
+    reasons.push('standing by');
+    const response = await fetch(`${url}/readyz`);
+    reasons.length = 0;
+    expect(response.status).toBe(503);
+    expect(await response.text()).toBe('standing by\n');
   });
 
   test('a failure is a 500, and the next scrape is good again', async () => {

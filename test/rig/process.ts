@@ -9,7 +9,7 @@ export interface OperatorProcess {
   end(): Promise<void>;
 }
 
-/** Starts the operator as a process of its own; resolves when it answers. Its log is appended to a file. */
+/** Starts the operator as a process of its own; resolves when it runs, leading or not. Its log is appended to a file. */
 export async function startOperatorProcess(
   environment: Readonly<Record<string, string | undefined>>,
   logPath: string,
@@ -21,8 +21,22 @@ export async function startOperatorProcess(
     detached: true,
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await untilReady(`${environment['TELEMETRY_URL']}/healthz`, child, () => readFileSync(logPath, 'utf8'));
+  await untilAnswers(`http://${environment['METRICS_LISTEN']}/healthz`, child, logPath);
   return { child, exited, end: () => ended(child, exited) };
+}
+
+/** Resolves when the address answers with success; rejects when the process ends before that. */
+export async function untilAnswers(url: string, child: ChildProcess, logPath: string): Promise<void> {
+  const log = (): string => readFileSync(logPath, 'utf8').slice(-3000);
+  const deadline = performance.now() + 30_000;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}:\n${log()}`);
+    const response = await fetch(url).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${url} did not answer:\n${log()}`);
 }
 
 async function ended(child: ChildProcess, exited: Promise<void>): Promise<void> {
@@ -35,17 +49,6 @@ async function ended(child: ChildProcess, exited: Promise<void>): Promise<void> 
   await exited;
   clearTimeout(timer);
   if (killed) throw new Error('the operator did not end within 30 s of SIGTERM and was killed');
-}
-
-async function untilReady(url: string, child: ChildProcess, log: () => string): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (performance.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`the operator ended with ${child.exitCode}:\n${log().slice(-3000)}`);
-    const response = await fetch(url).catch(() => undefined);
-    if (response?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`the operator did not become ready:\n${log().slice(-3000)}`);
 }
 
 /** Ports that were free a moment ago; all are held at once so that they differ. */

@@ -11,7 +11,7 @@ import { Reflector } from '../../controller/kube/reflector.ts';
 import { trainingJobs } from '../../controller/kube/resources.ts';
 import { applyCrds, kubectl } from '../controlplane/crds.ts';
 import { startControlPlane, type ControlPlane } from '../controlplane/controlplane.ts';
-import { freePorts, startOperatorProcess, type OperatorProcess } from './process.ts';
+import { freePorts, startOperatorProcess, untilAnswers, type OperatorProcess } from './process.ts';
 import { startSimulator, type Simulator, type SimulatorOptions } from '../runpod/simulator.ts';
 
 /** A control plane, a simulator and an operator as a process of its own, so that it can be killed for real. */
@@ -22,8 +22,10 @@ export interface Rig {
   readonly telemetryUrl: string;
   readonly metricsUrl: string;
   readonly keyFile: string;
-  /** Starts the operator; resolves when it is ready. */
+  /** Starts the operator; resolves when it leads. */
   start(extra?: Readonly<Record<string, string>>): Promise<void>;
+  /** Starts one more operator on the same cluster, account, store and telemetry address; the caller ends it. */
+  another(extra?: Readonly<Record<string, string>>): Promise<OperatorProcess & { readonly metricsUrl: string }>;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** Resolves when the operator's process ends by itself. */
@@ -57,6 +59,9 @@ const shortened: Readonly<Record<string, string>> = {
   RECHECK_SECONDS: '0.5',
   PROGRESS_WRITE_SECONDS: '1',
   SWEEP_GAP_SECONDS: '1',
+  LEASE_DURATION_SECONDS: '4',
+  LEASE_RENEW_DEADLINE_SECONDS: '3',
+  LEASE_RETRY_SECONDS: '0.3',
   LOG_LEVEL: 'debug',
 };
 
@@ -129,6 +134,14 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
     log: () => readFileSync(logPath, 'utf8'),
     async start(extra = {}) {
       operator = await startOperatorProcess({ ...environment, ...extra }, logPath);
+      // The lease of one that was killed has to end first.
+      await untilAnswers(`${environment.TELEMETRY_URL}/healthz`, operator.child, logPath);
+    },
+    async another(extra = {}) {
+      const [port] = await freePorts(1);
+      const address = `127.0.0.1:${port}`;
+      const process = await startOperatorProcess({ ...environment, ...extra, METRICS_LISTEN: address }, logPath);
+      return { ...process, metricsUrl: `http://${address}` };
     },
     async kill() {
       operator?.child.kill('SIGKILL');

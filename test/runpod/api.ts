@@ -33,30 +33,42 @@ export interface ApiContext {
 /** Runpod's API v2, as far as an operator and an agent use it. Errors are thrown as Problems. */
 export async function serveApi(context: ApiContext, request: ApiRequest): Promise<ApiAnswer> {
   const { catalog, volumes, pods } = context;
-  const pod = /^\/v2\/pods\/([^/]+)$/.exec(request.path)?.[1];
+  const pod = podIn(request.path);
   if (request.podKeyOf !== undefined && request.podKeyOf !== pod) throw new Problem(403, 'access denied');
-  if (pod !== undefined) return servePod(context, request, decodeURIComponent(pod));
+  if (pod !== undefined) return servePod(context, request, pod);
   switch (request.path) {
     case '/v2/pods':
       if (request.method === 'POST') return create(context, request.body);
-      return get(request, { pods: listed(context).map(podJson) });
+      return get(request, () => ({ pods: listed(context).map(podJson) }), 'GET, POST');
     case '/v2/catalog/gpus':
-      return get(request, catalog.gpuList());
+      return get(request, () => catalog.gpuList(request.query));
     case '/v2/catalog/cpus':
-      return get(request, catalog.cpuList());
+      return get(request, () => catalog.cpuList(request.query));
     case '/v2/network-volumes':
-      return get(request, { networkVolumes: volumes.map((volume) => ({ ...volume, type: 'STANDARD' })) });
+      return get(request, () => ({ networkVolumes: volumes.map((volume) => ({ ...volume, type: 'STANDARD' })) }));
     case '/v2/billing/pods':
-      return get(request, podBilling(pods.all(), request.query.get('podId')));
+      return get(request, () => podBilling(pods.all(), request.query.get('podId')));
     default:
       throw new Problem(404, 'resource not found');
   }
 }
 
-function get(request: ApiRequest, json: unknown): ApiAnswer {
-  if (request.method !== 'GET')
-    throw new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: 'GET' });
-  return { status: 200, json };
+function podIn(path: string): string | undefined {
+  const id = /^\/v2\/pods\/([^/]+)$/.exec(path)?.[1];
+  try {
+    return id === undefined ? undefined : decodeURIComponent(id);
+  } catch {
+    throw new Problem(404, 'resource not found');
+  }
+}
+
+function get(request: ApiRequest, json: () => unknown, allowed = 'GET'): ApiAnswer {
+  if (request.method !== 'GET') throw notAllowed(allowed);
+  return { status: 200, json: json() };
+}
+
+function notAllowed(allowed: string): Problem {
+  return new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: allowed });
 }
 
 function create({ pods, faults }: ApiContext, text: string): ApiAnswer {
@@ -102,8 +114,7 @@ async function servePod({ pods, faults }: ApiContext, request: ApiRequest, id: s
   const pod = pods.live(id);
   if (!pod) throw new Problem(404, 'resource not found');
   if (request.method === 'GET') return { status: 200, json: podJson(pod) };
-  if (request.method !== 'DELETE')
-    throw new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: 'GET, DELETE' });
+  if (request.method !== 'DELETE') throw notAllowed('GET, DELETE');
   const refusal = faults.take('refuseDelete', pod.body.name);
   if (refusal) throw refused(refusal);
   if (faults.take('deleteNotFound', pod.body.name)) throw new Problem(404, 'resource not found');

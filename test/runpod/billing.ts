@@ -7,13 +7,14 @@ export interface BillLine {
   readonly createdAt: string;
   /** Null while it is billed on. */
   readonly endedAt: string | null;
+  /** How long it was charged for: not while it was stopped. */
   readonly seconds: number;
   readonly costUsdPerHour: number;
   readonly totalUsd: number;
 }
 
 export function billLine(pod: SimulatedPod): BillLine {
-  const seconds = ((pod.endedMs ?? Date.now()) - pod.createdMs) / 1000;
+  const seconds = ((pod.stoppedMs ?? pod.endedMs ?? Date.now()) - pod.createdMs) / 1000;
   return {
     id: pod.id,
     name: pod.body.name,

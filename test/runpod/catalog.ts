@@ -1,3 +1,5 @@
+import { Problem } from './problem.ts';
+
 /** What can be rented, at believable prices; a control call changes prices and stock while the simulator runs. */
 
 export interface GpuOffer {
@@ -28,6 +30,12 @@ export const dataCenters: readonly { readonly id: string; readonly name: string 
 ];
 
 const plenty = 1_000_000;
+
+/** CUDA version of every host with GPUs. */
+export const hostCuda = '12.8';
+
+const mostGpus = { secure: 8, community: 4 };
+const mostVcpus = 32;
 
 export class Catalog {
   readonly gpus: readonly GpuOffer[] = [
@@ -62,7 +70,8 @@ export class Catalog {
     if (stock?.has(dataCenter)) stock.set(dataCenter, (stock.get(dataCenter) ?? 0) + 1);
   }
 
-  gpuList(): object {
+  gpuList(query: URLSearchParams): object {
+    const stocked = wantsStock(query, ['POD', 'CLUSTER', 'SERVERLESS']);
     return {
       gpus: this.gpus.map(({ id, name, memory, secure, community, stock }) => ({
         id,
@@ -73,25 +82,54 @@ export class Catalog {
         secure: true,
         community: true,
         price: { secure, community },
-        maxCount: { secure: 8, community: 4 },
-        ...availability(stock),
+        maxCount: mostGpus,
+        ...(stocked && { ...availability(stock), cudaVersions: [{ version: hostCuda, available: inStock(stock) }] }),
       })),
     };
   }
 
-  cpuList(): object {
+  cpuList(query: URLSearchParams): object {
+    const stocked = wantsStock(query, ['POD', 'SERVERLESS']);
     return {
       cpus: this.cpus.map(({ id, name, perVcpu, stock }) => ({
         id,
         name,
-        group: 'Gen 3',
-        vcpu: { min: 2, max: 32 },
+        group: `Gen ${id.slice(3, 4)}`,
+        vcpu: { min: 2, max: mostVcpus },
         ramGbPerVcpu: 2,
         price: { securePerVcpu: perVcpu, serverlessPerVcpu: perVcpu },
-        ...availability(stock),
+        ...(stocked && availability(stock)),
       })),
     };
   }
+}
+
+/** Most GPUs, or vCPUs, that one pod can have. */
+export function mostOf(offer: GpuOffer | CpuOffer, cloud: 'SECURE' | 'COMMUNITY'): number {
+  if ('perVcpu' in offer) return mostVcpus;
+  return cloud === 'COMMUNITY' ? mostGpus.community : mostGpus.secure;
+}
+
+/** Stock is told only to who asks for it, and says for which product. */
+function wantsStock(query: URLSearchParams, products: readonly string[]): boolean {
+  const words = (name: string): string[] =>
+    query
+      .getAll(name)
+      .flatMap((value) => value.split(','))
+      .filter((word) => word !== '');
+  const wrong = [
+    ...words('include')
+      .filter((word) => word !== 'AVAILABILITY')
+      .map((word) => `include: '${word}' is unknown`),
+    ...words('product')
+      .filter((word) => !products.includes(word))
+      .map((word) => `product: '${word}' is unknown`),
+  ];
+  if (wrong.length > 0) throw new Problem(422, 'Request validation failed.', wrong);
+  const stocked = words('include').length > 0;
+  if (stocked !== words('product').length > 0)
+    throw new Problem(400, 'include=AVAILABILITY requires product, and product is valid only with it');
+  return stocked;
 }
 
 function gpu(id: string, name: string, memory: number, secure: number, community: number): GpuOffer {
@@ -106,10 +144,16 @@ function full(): Map<string, number> {
   return new Map(dataCenters.map(({ id }) => [id, plenty]));
 }
 
+function inStock(stock: Map<string, number>): boolean {
+  return Math.max(0, ...stock.values()) > 0;
+}
+
 function availability(stock: Map<string, number>): object {
-  const level = (count: number): string => (count === 0 ? 'NONE' : count < 5 ? 'LOW' : 'HIGH');
+  const level = (count: number): string => (count === 0 ? 'NONE' : count < 5 ? 'LOW' : count < 50 ? 'MEDIUM' : 'HIGH');
   return {
     availability: level(Math.max(0, ...stock.values())),
-    dataCenters: dataCenters.map(({ id, name }) => ({ id, name, availability: level(stock.get(id) ?? 0) })),
+    ...(inStock(stock) && {
+      dataCenters: dataCenters.map(({ id, name }) => ({ id, name, availability: level(stock.get(id) ?? 0) })),
+    }),
   };
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync, rmSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { killPod, signalGroup } from './processes.ts';
 
 /** What a pod runs. `stop` resolves when nothing of it is left. */
 export interface Container {
@@ -11,26 +12,30 @@ export interface Container {
 }
 
 export interface ContainerOptions {
+  readonly podID: string;
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
   /** First wait before an exited container is started again; doubles up to 30 s. */
   readonly restartMs: number;
+  /** Tells whoever ends the processes when the simulator cannot. */
   readonly guard: (line: string) => void;
 }
 
 const termGraceMs = 2000;
+const lastWordsMs = 1000;
 
 /**
- * Runs the image's entry point as a process group on this machine. A container that exits is started again with a wiped disk,
- * as on Runpod, until the pod is deleted.
+ * Runs the image's entry point on this machine. A container that exits takes all its processes with it and is started again
+ * with a wiped disk, as on Runpod, until the pod is deleted.
  */
 export function runContainer(options: ContainerOptions): Container {
-  const { folder } = options;
+  const { folder, podID, guard } = options;
   const disk = join(folder, 'disk');
   mkdirSync(folder, { recursive: true });
   const log: WriteStream = createWriteStream(join(folder, 'container.log'), { flags: 'a' });
   let child: ChildProcess | undefined;
+  let closed: Promise<unknown> = Promise.resolve();
   let stopped = false;
   let waitMs = options.restartMs;
   let timer: NodeJS.Timeout | undefined;
@@ -39,62 +44,61 @@ export function runContainer(options: ContainerOptions): Container {
     rmSync(disk, { recursive: true, force: true });
     mkdirSync(disk, { recursive: true });
     const [file = '', ...args] = options.command;
-    child = spawn(file, args, {
+    const started = spawn(file, args, {
       cwd: disk,
       env: { ...options.env, HOME: disk },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
-    const { pid } = child;
-    if (pid !== undefined) options.guard(`group ${pid}`);
-    child.stdout?.on('data', (chunk: Buffer) => log.write(chunk));
-    child.stderr?.on('data', (chunk: Buffer) => log.write(chunk));
-    child.once('error', (error) => log.write(`cannot start ${file}: ${error.message}\n`));
-    child.once('close', (code, signal) => {
-      if (pid !== undefined) {
-        signalGroup(pid, 'SIGKILL');
-        options.guard(`forget ${pid}`);
-      }
-      log.write(`container exited: ${code ?? signal}\n`);
-      if (stopped) return;
-      timer = setTimeout(start, waitMs);
-      waitMs = Math.min(30_000, waitMs * 2);
+    child = started;
+    const { pid } = started;
+    if (pid !== undefined) guard(`pod ${podID} ${pid}`);
+    started.stdout.on('data', (chunk: Buffer) => log.write(chunk));
+    started.stderr.on('data', (chunk: Buffer) => log.write(chunk));
+    started.once('error', (error) => log.write(`cannot start ${file}: ${error.message}\n`));
+    started.once('exit', () => {
+      killPod(podID, pid);
+      guard(`forget ${podID}`);
+      // Who got away from the container and holds its output must not keep it from ending.
+      setTimeout(() => {
+        started.stdout.destroy();
+        started.stderr.destroy();
+      }, lastWordsMs).unref();
+    });
+    closed = new Promise<void>((resolve) => {
+      started.once('close', (code, signal) => {
+        log.write(`container exited: ${code ?? signal}\n`);
+        resolve();
+        if (stopped) return;
+        timer = setTimeout(start, waitMs);
+        waitMs = Math.min(30_000, waitMs * 2);
+      });
     });
   };
+  const running = (): number | undefined =>
+    child?.exitCode === null && child.signalCode === null ? child.pid : undefined;
   start();
 
   return {
     get pid() {
-      return child?.exitCode === null && child.signalCode === null ? child.pid : undefined;
+      return running();
     },
     kill() {
       stopped = true;
       clearTimeout(timer);
-      if (child?.pid !== undefined) signalGroup(child.pid, 'SIGKILL');
+      if (running() !== undefined) killPod(podID, running());
     },
     async stop() {
       stopped = true;
       clearTimeout(timer);
-      const running = child;
-      if (running?.pid !== undefined && running.exitCode === null && running.signalCode === null) {
-        const { pid } = running;
-        const closed = new Promise((resolve) => running.once('close', resolve));
-        signalGroup(pid, 'SIGTERM');
-        const hard = setTimeout(() => signalGroup(pid, 'SIGKILL'), termGraceMs);
-        await closed;
-        clearTimeout(hard);
-      }
+      const pid = running();
+      if (pid !== undefined) signalGroup(pid, 'SIGTERM');
+      const hard = setTimeout(() => killPod(podID, running()), termGraceMs);
+      await closed;
+      clearTimeout(hard);
       await new Promise((resolve) => log.end(resolve));
     },
   };
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // The group is gone already.
-  }
 }
 
 /** `args` of a create as words, with quotes as a POSIX shell reads them; nothing is expanded. */

@@ -1,3 +1,5 @@
+import { amount, integer, nullable, object, text, type Shape } from './shape.ts';
+
 /** What can be made to go wrong. `times` uses it up (1 when absent, null: until it is cleared); `match` picks pods by name. */
 export type Fault = { readonly times?: number | null; readonly match?: string } & (
   | {
@@ -14,6 +16,8 @@ export type Fault = { readonly times?: number | null; readonly match?: string } 
   | { readonly kind: 'createWithoutId' }
   /** The pod is made; the answer comes later. */
   | { readonly kind: 'slowCreateReply'; readonly ms: number }
+  /** The image takes this long to come. */
+  | { readonly kind: 'slowPull'; readonly ms: number }
   /** Every call is answered so. */
   | {
       readonly kind: 'refuseAll';
@@ -36,12 +40,61 @@ export type Fault = { readonly times?: number | null; readonly match?: string } 
   | { readonly kind: 'deleteNotFound' }
   /** The pod ends; the answer comes later. */
   | { readonly kind: 'slowDeleteReply'; readonly ms: number }
-  | { readonly kind: 'refuseDelete'; readonly status: number; readonly detail: string }
+  | {
+      readonly kind: 'refuseDelete';
+      readonly status: number;
+      readonly detail: string;
+      readonly retryAfterSeconds?: number;
+    }
   /** The pod's own key opens nothing. */
   | { readonly kind: 'podKeyRefused' }
 );
 
 export type FaultKind = Fault['kind'];
+
+const refusal = [
+  { status: integer(400, 599), detail: text(), retryAfterSeconds: integer(0) },
+  ['status', 'detail'],
+] as const;
+const delay = [{ ms: integer(0) }, ['ms']] as const;
+const plain = [{}, []] as const;
+
+/** What each kind of fault is told besides its kind, and which of that it must be told. */
+const kinds: Readonly<Record<FaultKind, readonly [Readonly<Record<string, Shape>>, readonly string[]]>> = {
+  refuseCreate: refusal,
+  loseCreateReply: plain,
+  createThen500: plain,
+  createWithoutId: plain,
+  slowCreateReply: delay,
+  slowPull: delay,
+  refuseAll: refusal,
+  htmlError: [{ status: integer(400, 599) }, ['status']],
+  emptyList: plain,
+  listLacks: plain,
+  listLag: delay,
+  otherDataCenter: [{ dataCenterId: text(1) }, ['dataCenterId']],
+  chargedRate: [{ costUsdPerHour: amount }, ['costUsdPerHour']],
+  otherGpuCount: [{ count: integer(0) }, ['count']],
+  deleteIgnored: plain,
+  deleteNotFound: plain,
+  slowDeleteReply: delay,
+  refuseDelete: refusal,
+  podKeyRefused: plain,
+};
+
+/** A fault that came as JSON; throws what is wrong with it. */
+export function parseFault(value: unknown): Fault {
+  const kind: unknown = value !== null && typeof value === 'object' && 'kind' in value ? value.kind : undefined;
+  if (typeof kind !== 'string' || !Object.hasOwn(kinds, kind))
+    throw new Error(`there is no fault "${String(kind)}"; write one of ${Object.keys(kinds).join(', ')}`);
+  const [members, required] = kinds[kind as FaultKind];
+  const errors = object({ kind: text(), times: nullable(integer(1)), match: text(), ...members }, [
+    'kind',
+    ...required,
+  ])(value, kind);
+  if (errors.length > 0) throw new Error(errors.join('; '));
+  return value as Fault;
+}
 
 interface Active {
   readonly fault: Fault;

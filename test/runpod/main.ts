@@ -1,63 +1,66 @@
-/**
- * The simulator by itself. Prints one line of JSON with its address and key, and runs until SIGTERM, SIGINT or the end of its
- * standard input.
- */
-import { parseArgs } from 'node:util';
-import { splitArgs } from './container.ts';
-import { startSimulator } from './simulator.ts';
+/** The simulator by itself. Prints one line of JSON with its address, key and folder, and runs until it is told to end. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { changeOffer } from './control.ts';
+import { parseFlags, usage, type Flags } from './flags.ts';
+import { startSimulator, type Simulator } from './simulator.ts';
 
-const { values } = parseArgs({
-  options: {
-    folder: { type: 'string' },
-    port: { type: 'string', default: '0' },
-    key: { type: 'string' },
-    image: { type: 'string', multiple: true, default: [] },
-    volume: { type: 'string', multiple: true, default: [] },
-    'provision-ms': { type: 'string', default: '300' },
-    'start-ms': { type: 'string', default: '200' },
-    'requests-per-minute': { type: 'string', default: '60' },
-  },
+const flags = readFlags();
+const folder = flags.folder ?? mkdtempSync(join(tmpdir(), 'runpod-simulator-'));
+// Listened for before anything is started: an end that comes early must not leave half of it behind.
+const told = new Promise<void>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
+  if (flags.untilStdinEnds) process.stdin.once('end', resolve).once('close', resolve).resume();
 });
 
-function pair(text: string, what: string): [string, string] {
-  const at = text.indexOf('=');
-  if (at < 1) throw new Error(`${what} is "${text}"; write NAME=VALUE`);
-  return [text.slice(0, at), text.slice(at + 1)];
-}
-
-if (values.folder === undefined) {
-  process.stderr.write(
-    'usage: node test/runpod/main.ts --folder DIR [--port N] [--key KEY] [--image NAME=COMMAND]... [--volume ID=DATACENTER]...\n',
-  );
-  process.exit(2);
-}
-const simulator = await startSimulator({
-  folder: values.folder,
-  port: Number(values.port),
-  ...(values.key !== undefined && { apiKey: values.key }),
-  images: Object.fromEntries(
-    values.image.map((text) => {
-      const [name, command] = pair(text, '--image');
-      return [name, splitArgs(command)];
-    }),
-  ),
-  volumes: values.volume.map((text) => {
-    const [id, dataCenter] = pair(text, '--volume');
-    return { id, name: id, dataCenter, size: 10 };
-  }),
-  provisionMs: Number(values['provision-ms']),
-  startMs: Number(values['start-ms']),
-  limits: [
-    { name: 'minute', requests: Number(values['requests-per-minute']) },
-    { name: 'hour', requests: 3000 },
-    { name: 'day', requests: 50_000 },
-  ],
+const simulator = await start().catch((error: unknown) => {
+  return giveUp(error instanceof Error ? error.message : String(error));
 });
-process.stdout.write(`${JSON.stringify({ url: simulator.url, apiKey: simulator.apiKey })}\n`);
-
-await new Promise((resolve) => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
-  process.stdin.once('end', resolve).once('close', resolve).resume();
-});
+process.stdout.write(`${JSON.stringify({ url: simulator.url, apiKey: simulator.apiKey, folder })}\n`);
+await told;
 await simulator.stop();
 process.exit(0);
+
+async function start(): Promise<Simulator> {
+  const started = await startSimulator({
+    folder,
+    temporary: flags.folder === undefined,
+    port: flags.port,
+    ...(flags.key !== undefined && { apiKey: flags.key }),
+    images: flags.images,
+    volumes: flags.volumes,
+    provisionMs: flags.provisionMs,
+    startMs: flags.startMs,
+    restartMs: flags.restartMs,
+    limits: [
+      { name: 'minute', requests: flags.requestsPerMinute },
+      { name: 'hour', requests: 3000 },
+      { name: 'day', requests: 50_000 },
+    ],
+  });
+  for (const fault of flags.faults) started.fault(fault);
+  try {
+    for (const offer of flags.offers) changeOffer(started.catalog, offer);
+  } catch (error) {
+    await started.stop();
+    throw error;
+  }
+  return started;
+}
+
+function readFlags(): Flags {
+  try {
+    const read = parseFlags(process.argv.slice(2));
+    if (read !== 'help') return read;
+  } catch (error) {
+    return giveUp(error instanceof Error ? error.message : String(error));
+  }
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+function giveUp(why: string): never {
+  process.stderr.write(`${why}\n\n--help lists the flags.\n`);
+  process.exit(2);
+}

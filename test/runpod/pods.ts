@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { dataCenters, type Catalog, type CpuOffer, type GpuOffer } from './catalog.ts';
+import { dataCenters, hostCuda, mostOf, type Catalog, type CpuOffer, type GpuOffer } from './catalog.ts';
 import { runContainer, splitArgs, type Container } from './container.ts';
 import type { CreateBody } from './create.ts';
 import type { Faults } from './faults.ts';
 import { Problem } from './problem.ts';
-import { runStub } from './stub.ts';
+import { runStub, stubImageProblem } from './stub.ts';
 
 export interface Volume {
   readonly id: string;
@@ -21,12 +21,16 @@ export interface SimulatedPod {
   readonly id: string;
   readonly body: CreateBody;
   readonly key: string;
+  /** Where the pod says that it is, and whose stock it was taken from. */
   readonly dataCenter: string;
+  readonly takenFrom: string;
   readonly costUsdPerHour: number;
   readonly gpuCount: number;
   readonly createdMs: number;
   state: PodState;
   startedMs: number | undefined;
+  /** A stopped pod is there, but costs nothing. */
+  stoppedMs: number | undefined;
   endedMs: number | undefined;
   container: Container | undefined;
   timers: NodeJS.Timeout[];
@@ -44,6 +48,7 @@ export interface PodsOptions {
   readonly startMs: number;
   readonly restartMs: number;
   readonly url: () => string;
+  /** Tells whoever ends the processes when the simulator cannot. */
   readonly guard: (line: string) => void;
 }
 
@@ -51,6 +56,7 @@ export interface PodsOptions {
 export class Pods {
   readonly #options: PodsOptions;
   readonly #pods = new Map<string, SimulatedPod>();
+  readonly #byKey = new Map<string, SimulatedPod>();
 
   constructor(options: PodsOptions) {
     this.#options = options;
@@ -66,17 +72,26 @@ export class Pods {
     return pod?.endedMs === undefined ? pod : undefined;
   }
 
+  /** The pod whose own key this is, unless it was deleted. */
+  byKey(key: string): SimulatedPod | undefined {
+    const pod = this.#byKey.get(key);
+    return pod?.endedMs === undefined ? pod : undefined;
+  }
+
   create(body: CreateBody): SimulatedPod {
     const { catalog, faults, volumes, images } = this.#options;
-    if (!Object.hasOwn(images, body.image) && !body.image.startsWith('stub:')) {
-      throw new Problem(
-        400,
-        `image ${body.image} is unknown to this simulator; map it with --image ${body.image}=COMMAND`,
-      );
-    }
+    const problem = body.image.startsWith('stub:')
+      ? stubImageProblem(body.image)
+      : Object.hasOwn(images, body.image)
+        ? undefined
+        : `image "${body.image}" is unknown to this simulator; map it with --image ${body.image}=COMMAND`;
+    if (problem !== undefined) throw new Problem(400, problem);
     const type = body.gpu?.id ?? body.cpu?.id ?? '';
     const offer = catalog.offer(type);
     if (!offer) throw new Problem(400, `${body.gpu ? 'gpu' : 'cpu'}.id "${type}" is invalid`);
+    const most = mostOf(offer, body.cloud);
+    if ((body.gpu?.count ?? body.cpu?.vcpuCount ?? 1) > most)
+      throw new Problem(400, `${body.gpu ? 'gpu.count' : 'cpu.vcpuCount'} must be at most ${most} for "${type}"`);
     const volume = body.network && volumes.find((entry) => entry.id === body.network?.volumeId);
     if (body.network && !volume) throw new Problem(400, `network volume "${body.network.volumeId}" does not exist`);
     if (volume && body.dataCenterIds.length > 0 && !body.dataCenterIds.includes(volume.dataCenter)) {
@@ -87,26 +102,35 @@ export class Pods {
     }
     const unknown = body.dataCenterIds.find((id) => !dataCenters.some((entry) => entry.id === id));
     if (unknown !== undefined) throw new Problem(400, `data center "${unknown}" is invalid`);
-    const place = catalog.take(type, volume ? [volume.dataCenter] : body.dataCenterIds);
+    const place = !hasCuda(body.cuda)
+      ? undefined
+      : catalog.take(type, volume ? [volume.dataCenter] : body.dataCenterIds);
     if (place === undefined)
-      throw new Problem(400, 'There are no longer any instances available with the requested specifications.');
+      throw new Problem(
+        400,
+        'There are no longer any instances available with the requested specifications. Please refresh and try again.',
+      );
     const gpuCount = body.gpu ? (faults.take('otherGpuCount', body.name)?.count ?? body.gpu.count) : 0;
     const pod: SimulatedPod = {
       id: randomBytes(7).toString('hex'),
       body,
       key: `pod_${randomBytes(16).toString('hex')}`,
       dataCenter: faults.take('otherDataCenter', body.name)?.dataCenterId ?? place,
+      takenFrom: place,
       costUsdPerHour: faults.take('chargedRate', body.name)?.costUsdPerHour ?? listPrice(offer, body),
       gpuCount,
       createdMs: Date.now(),
       state: 'PROVISIONING',
       startedMs: undefined,
+      stoppedMs: undefined,
       endedMs: undefined,
       container: undefined,
       timers: [],
     };
     this.#pods.set(pod.id, pod);
-    this.#later(pod, this.#options.provisionMs, () => {
+    this.#byKey.set(pod.key, pod);
+    const pullMs = faults.take('slowPull', body.name)?.ms ?? this.#options.provisionMs;
+    this.#later(pod, pullMs, () => {
       pod.state = 'STARTING';
       this.#later(pod, this.#options.startMs, () => this.#run(pod));
     });
@@ -117,12 +141,12 @@ export class Pods {
   async delete(id: string): Promise<void> {
     const pod = this.live(id);
     if (!pod) return;
-    pod.endedMs = Date.now();
-    pod.state = 'TERMINATED';
+    this.#ended(pod);
     for (const timer of pod.timers) clearTimeout(timer);
-    this.#options.catalog.putBack(pod.body.gpu?.id ?? pod.body.cpu?.id ?? '', pod.dataCenter);
     await pod.container?.stop();
-    rmSync(this.#root(pod), { recursive: true, force: true });
+    // The log stays, for whoever looks for what went wrong.
+    for (const part of ['root', 'disk'])
+      rmSync(join(this.#options.folder, 'pods', pod.id, part), { recursive: true, force: true });
   }
 
   /** The host fails: `vanish` also takes the pod out of every list, `error` shows it as broken, `exit` as stopped. */
@@ -131,10 +155,15 @@ export class Pods {
     if (!pod) return;
     for (const timer of pod.timers) clearTimeout(timer);
     pod.container?.kill();
-    if (how === 'vanish') {
-      pod.endedMs = Date.now();
-      pod.state = 'TERMINATED';
-    } else pod.state = how === 'error' ? 'ERROR' : 'EXITED';
+    if (how === 'vanish') this.#ended(pod);
+    else pod.state = how === 'error' ? 'ERROR' : 'EXITED';
+    if (how === 'exit') pod.stoppedMs = Date.now();
+  }
+
+  #ended(pod: SimulatedPod): void {
+    pod.endedMs = Date.now();
+    pod.state = 'TERMINATED';
+    this.#options.catalog.putBack(pod.body.gpu?.id ?? pod.body.cpu?.id ?? '', pod.takenFrom);
   }
 
   async stop(): Promise<void> {
@@ -155,16 +184,26 @@ export class Pods {
       pod.container = runStub(pod.body.image, env);
       return;
     }
-    const { network } = pod.body;
+    const { network, persistent } = pod.body;
+    // Wherever a mount path leads, it stays below the pod's own root.
+    const mountPoint = (path: string): string => join(this.#root(pod), join('/', path));
+    if (persistent) mkdirSync(mountPoint(persistent.path), { recursive: true });
     if (network) {
       const target = join(folder, 'volumes', network.volumeId);
-      const link = join(this.#root(pod), network.path);
+      const link = mountPoint(network.path);
       mkdirSync(target, { recursive: true });
       mkdirSync(dirname(link), { recursive: true });
       symlinkSync(target, link);
     }
     const command = [...(images[pod.body.image] ?? []), ...splitArgs(pod.body.args)];
-    pod.container = runContainer({ command, env, folder: join(folder, 'pods', pod.id), restartMs, guard });
+    pod.container = runContainer({
+      podID: pod.id,
+      command,
+      env,
+      folder: join(folder, 'pods', pod.id),
+      restartMs,
+      guard,
+    });
   }
 
   #root(pod: SimulatedPod): string {
@@ -186,6 +225,14 @@ export class Pods {
   }
 }
 
+function hasCuda(wanted: CreateBody['cuda']): boolean {
+  if (!wanted) return true;
+  if ('exactly' in wanted) return wanted.exactly.includes(hostCuda);
+  const [major = 0, minor = 0] = wanted.least.split('.').map(Number);
+  const [hostMajor = 0, hostMinor = 0] = hostCuda.split('.').map(Number);
+  return hostMajor > major || (hostMajor === major && hostMinor >= minor);
+}
+
 function listPrice(offer: GpuOffer | CpuOffer, body: CreateBody): number {
   if ('perVcpu' in offer) return offer.perVcpu * (body.cpu?.vcpuCount ?? 2);
   return (body.cloud === 'COMMUNITY' ? offer.community : offer.secure) * (body.gpu?.count ?? 1);
@@ -202,15 +249,18 @@ export function podJson(pod: SimulatedPod): object {
     disk: body.disk,
     ports: body.ports,
     env: body.env,
-    registry: null,
+    registry: body.registry ?? null,
     status: pod.state,
     actions: pod.state === 'RUNNING' ? ['stop', 'restart', 'terminate'] : ['start', 'terminate'],
-    mounts: body.network ? { network: [body.network] } : {},
+    mounts: {
+      ...(body.network && { network: [body.network] }),
+      ...(body.persistent && { persistent: body.persistent }),
+    },
     ...(body.gpu && pod.gpuCount > 0 && { gpu: { id: body.gpu.id, count: pod.gpuCount } }),
     ...(body.cpu && { cpu: { ...body.cpu, memory: body.cpu.vcpuCount * 2 } }),
     cloud: body.cloud,
     dataCenterId: pod.dataCenter,
-    cudaVersion: body.gpu ? '12.8' : null,
+    cudaVersion: body.gpu ? hostCuda : null,
     ssh: { proxy: null, direct: null },
     template: null,
     cost: pod.state === 'EXITED' ? 0 : pod.costUsdPerHour,

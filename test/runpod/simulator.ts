@@ -16,6 +16,8 @@ import { publishedLimits, RateLimit, type WindowLimit } from './ratelimit.ts';
 export interface SimulatorOptions {
   /** Where pods' disks and network volumes live. Volumes stay when the simulator ends. */
   readonly folder: string;
+  /** The folder is removed with the simulator, however that ends. */
+  readonly temporary?: boolean;
   readonly images?: Readonly<Record<string, readonly string[]>>;
   readonly port?: number;
   readonly apiKey?: string;
@@ -66,11 +68,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const catalog = new Catalog();
   const calls: CallRecord[] = [];
   const limit = new RateLimit(options.limits ?? publishedLimits);
-  const guardian = spawn(process.execPath, [new URL('../controlplane/guardian.ts', import.meta.url).pathname], {
+  const reaper = spawn(process.execPath, [new URL('reaper.ts', import.meta.url).pathname], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   });
-  guardian.unref();
+  reaper.unref();
+  const reaped = new Promise((resolve) => reaper.once('exit', resolve));
+  reaper.stdin.on('error', () => undefined);
+  if (options.temporary === true) reaper.stdin.write(`folder ${folder}\n`);
   let url = '';
   const pods = new Pods({
     folder,
@@ -82,7 +87,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     startMs: options.startMs ?? 200,
     restartMs: options.restartMs ?? 1000,
     url: () => url,
-    guard: (line) => void guardian.stdin.write(`${line}\n`),
+    guard: (line) => void reaper.stdin.write(`${line}\n`),
   });
   const volumeFolder = (id: string): string => join(folder, 'volumes', id);
   for (const volume of volumes) mkdirSync(volumeFolder(volume.id), { recursive: true });
@@ -119,8 +124,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     body: string,
   ): Promise<ApiAnswer & { headers?: Record<string, string> }> => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-    const key = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
-    const byPod = pods.all().find((pod) => pod.key === key && pod.endedMs === undefined);
+    const key = bearerOf(request);
+    const byPod = key === undefined ? undefined : pods.byKey(key);
     if (key === undefined) throw new Problem(401, 'missing bearer token');
     if (key !== apiKey && !byPod) throw new Problem(401, 'invalid bearer token');
     if (byPod && faults.take('podKeyRefused', byPod.body.name)) throw new Problem(401, 'invalid bearer token');
@@ -144,8 +149,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     const body = await text(request);
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     if (path.startsWith('/_sim/')) return serveControl(simulator, request, response, body);
+    // The end of a pod is the end of its key, so whose key it is must be known before.
+    const byPod = pods.byKey(bearerOf(request) ?? '') !== undefined;
+    const limits = (): Record<string, string> => (byPod ? {} : limit.headers());
     const record = (status: number): void => {
-      const byPod = !request.headers.authorization?.includes(apiKey);
       const call = { atMs: Date.now(), method: request.method ?? '', path, status, byPod };
       if (calls.length < mostCalls) calls.push(call);
       for (const listener of listeners) listener(call);
@@ -157,18 +164,21 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       if (result.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, result.delayMs));
       if (result.cut) request.socket.destroy();
       else if (result.html !== undefined) response.writeHead(status, { 'content-type': 'text/html' }).end(result.html);
-      else if (result.json === undefined) response.writeHead(status, limit.headers()).end();
+      else if (result.json === undefined) response.writeHead(status, limits()).end();
       else
         response
-          .writeHead(status, { 'content-type': 'application/json', ...limit.headers() })
+          .writeHead(status, { 'content-type': 'application/json', ...limits() })
           .end(JSON.stringify(result.json));
     } catch (error) {
       const problem = error instanceof Problem ? error : new Problem(500, String(error));
       const { status } = problem;
       record(status);
-      const limits = status === 401 ? {} : limit.headers();
       response
-        .writeHead(status, { 'content-type': 'application/problem+json', ...limits, ...problem.headers })
+        .writeHead(status, {
+          'content-type': 'application/problem+json',
+          ...(status !== 401 && limits()),
+          ...problem.headers,
+        })
         .end(JSON.stringify(problem.body()));
     }
   };
@@ -186,9 +196,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await pods.stop();
-      guardian.stdin.end();
+      reaper.ref();
+      reaper.stdin.end();
+      await reaped;
     },
   });
+}
+
+function bearerOf(request: IncomingMessage): string | undefined {
+  return /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
 }
 
 async function text(request: IncomingMessage): Promise<string> {

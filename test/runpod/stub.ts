@@ -9,6 +9,12 @@ interface StubAnswer {
 const behaviours = ['heartbeat', 'succeed', 'fail', 'silent', 'never', 'stubborn'] as const;
 type Behaviour = (typeof behaviours)[number];
 
+/** What is wrong with an image that begins with `stub:`. */
+export function stubImageProblem(image: string): string | undefined {
+  const known = behaviours.map((word) => `stub:${word}`);
+  return known.includes(image) ? undefined : `image "${image}" is invalid; write one of ${known.join(', ')}`;
+}
+
 /**
  * A trainer without a process, so that hundreds of pods fit on a small machine. It speaks the agent's protocol: fetches its
  * configuration, gives signs of life, and
@@ -66,10 +72,12 @@ async function live(behaviour: Behaviour, env: Readonly<Record<string, string>>,
     ]);
   }
   if (behaviour === 'silent') return;
+  let over = behaviour === 'succeed' || behaviour === 'fail' || behaviour === 'stubborn';
   while (!signal.aborted) {
     await delay(config.agent.heartbeatSeconds * 1000, signal);
     const answer = (await post([])) as StubAnswer;
-    if (behaviour !== 'stubborn' && answer.commands?.some((command) => command.type === 'stop')) {
+    if (!over && answer.commands?.some((command) => command.type === 'stop')) {
+      over = true;
       await post([
         { type: 'final', outcome: 'Stopped', exitCode: 130, reason: 'Stopped', message: 'Stopped on request.' },
       ]);
