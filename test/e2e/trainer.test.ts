@@ -211,7 +211,8 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     expect(await post(mine?.metadata.uid)).toBe(200);
     await rig.patch(namespace, 'mine', { spec: { runPolicy: { activeDeadlineSeconds: 1 } } });
     await rig.until(namespace, 'mine', ({ status }) => status?.completionTime !== undefined, 60_000);
-    expect(await post(mine?.metadata.uid)).toBe(410);
+    // The attempt is closed right after the status is written.
+    await expect.poll(() => post(mine?.metadata.uid)).toBe(410);
     const read = await reader();
     expect((await read(`/v1/jobs/${mine?.metadata.uid}/points`)).items).toHaveLength(1);
     expect((await read(`/v1/jobs/${other?.metadata.uid}/points`)).items).toEqual([]);

@@ -131,7 +131,7 @@ describe('the sources keep the rules of the layout', () => {
   test('there is something to check', () => {
     expect(controller.size).toBeGreaterThan(80);
     expect(simulator.size).toBeGreaterThan(5);
-    expect(importsOf(controller.get('controller/app.ts') ?? '').length).toBeGreaterThan(20);
+    expect(importsOf(controller.get('controller/leader.ts') ?? '').length).toBeGreaterThan(20);
   });
 
   test('api, scoring, decide, stages, status and request do no I/O and read no clock, nor does what they reach', () => {
