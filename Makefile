@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install demo test generate format
+.PHONY: install demo test chaos mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -19,6 +19,14 @@ demo: install
 
 test: install
 	@exec node test/all.ts
+
+# Every scenario, disturbed at every write and event in every way, against its undisturbed run. A sample of it is in make test.
+chaos: install
+	@exec node test/chaos/main.ts
+
+# Bugs put into a private copy of the sources, one at a time; the tests must notice each.
+mutants: install
+	@exec node test/mutants/main.ts
 
 # Writes what is derived from other files: API types, the table of settings.
 generate: install

@@ -4,11 +4,13 @@ import { apiVersion, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
 import { JobAuthorizer } from './kube/authorization.ts';
 import type { KubeClient } from './kube/client.ts';
+import { KubeError } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import type { Installation } from './kube/installation.ts';
 import { Reflector } from './kube/reflector.ts';
 import { trainingJobs } from './kube/resources.ts';
 import { SecretReader } from './kube/secrets.ts';
+import type { ObjectStore } from './kube/store.ts';
 import { JobMetrics } from './metrics/jobs.ts';
 import { jobSeries } from './metrics/jobseries.ts';
 import type { ProcessMetrics } from './metrics/registry.ts';
@@ -16,11 +18,14 @@ import { Backoff } from './queue/backoff.ts';
 import { priorities, WorkQueue } from './queue/workqueue.ts';
 import { configFor } from './reconcile/configfor.ts';
 import { jobCostUsd } from './reconcile/cost.ts';
+import { endingRateUsdPerHour } from './reconcile/endingrate.ts';
 import { instruct, openAttempt } from './reconcile/instruct.ts';
 import { reconcile, type LoopContext } from './reconcile/loop.ts';
 import { WriteMemory } from './reconcile/memory.ts';
 import { observe } from './reconcile/observe.ts';
 import type { Policy } from './reconcile/snapshot.ts';
+import { PodLeases } from './reconcile/podleases.ts';
+import { RunMemory } from './reconcile/runmemory.ts';
 import { Sweeper } from './reconcile/sweeper.ts';
 import { Waiting } from './reconcile/waiting.ts';
 import { work } from './reconcile/work.ts';
@@ -68,7 +73,10 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     holds() ? write() : Promise.reject(new Error('not written: this process does not lead any more'));
 
   const store = openSqliteStore(settings.storePath);
-  const queue = new WorkQueue(clock, metrics.queue);
+  const queue: WorkQueue = new WorkQueue(clock, {
+    observe: metrics.queue,
+    weight: (key) => endingRateUsdPerHour(reflector.store.get(key)),
+  });
 
   const reflector = new Reflector<TrainingJob>({
     client: kube,
@@ -105,6 +113,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     observe: metrics.runpod,
   });
   const memory = new WriteMemory(clock.now());
+  const runs = new RunMemory(store);
   const secrets = new SecretReader(kube, clock);
   const catalog = new CatalogCache({
     gpus: () => runpod.listGpuPrices(),
@@ -122,6 +131,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     log,
     swept: metrics.swept,
   });
+  const leases = new PodLeases(telemetry);
   const waiting = new Waiting(jobs, (key) => queue.add(key));
   const inventory: Inventory = new Inventory({
     list: () => runpod.listCloudPods(),
@@ -134,6 +144,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     onList() {
       const view = inventory.view();
       waiting.listed(view);
+      leases.listed(jobs.list(), view);
       waiting.set(sweeperKey, sweeper.look(view));
       inventory.setUnsettled(waiting.any);
     },
@@ -146,7 +157,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     instance: `${fieldManager}-${randomBytes(3).toString('hex')}`,
     subjectKind: { apiVersion, kind },
   });
-  const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy: policyOf(settings) };
+  const policy = policyOf(settings);
+  const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy, runs };
   const context: LoopContext = {
     clock,
     memory,
@@ -159,6 +171,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
         fenced(() => kube.patchFinalizers<TrainingJob>(trainingJobs, job, finalizers)),
       createCloudPod: (body) => runpod.createCloudPod(body),
       deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
+      deleteResource: (job) => fenced(() => kube.deleteVersion(trainingJobs, job)),
       openAttempt: (job, attempt) => openAttempt(telemetry, job, attempt),
     },
     job: (key) => jobs.get(key),
@@ -171,12 +184,15 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       );
     },
     remember: (job) => void jobs.remember(job),
+    refresh: (job) => refresh(kube, jobs, job),
     emit: (job, event) => recorder.emit(job, event),
     async passed(snapshot, plan, status) {
       const { job } = snapshot;
       waiting.set(`${job.metadata.namespace}/${job.metadata.name}`, plan.wantsList === true);
       inventory.setUnsettled(waiting.any);
       await instruct(telemetry, job, status);
+      leases.passed(snapshot, status);
+      await runs.remember(job, status, clock.now());
     },
   };
 
@@ -187,6 +203,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     if (before !== undefined && before !== uid) {
       telemetry.forgetJob(before);
       memory.forget(before);
+      leases.forget(before);
       waiting.set(key, false);
     }
     if (uid === undefined) uidByKey.delete(key);
@@ -205,12 +222,12 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     telemetry,
     store,
     clock,
-    configFor: (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations),
+    configFor: (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
     authorize: (token, job) => authorizer.authorize(token, job),
     ready: () => readiness(reflector, inventory, telemetry, holds),
   });
 
-  await telemetry.start();
+  await Promise.all([telemetry.start(), runs.load()]);
   await server.listen(listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 });
   reflector.start();
   await reflector.synced;
@@ -248,6 +265,17 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
 
 const sweeperKey = '(sweeper)';
 
+/** Takes the API server's word on one job into the cache. */
+async function refresh(kube: KubeClient, jobs: ObjectStore<TrainingJob>, job: TrainingJob): Promise<void> {
+  const { changes } = jobs;
+  try {
+    jobs.settle(await kube.get<TrainingJob>(trainingJobs, job.metadata.namespace, job.metadata.name), changes);
+  } catch (error) {
+    if (!(error instanceof KubeError && error.kind === 'notFound')) throw error;
+    jobs.remove(job);
+  }
+}
+
 async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {
   const uids = new Set<string>();
   let continueToken: string | undefined;
@@ -281,6 +309,8 @@ function policyOf(settings: Settings): Policy {
     stopGraceMs: settings.stopGrace * 1000,
     refusalBackoffMs: settings.refusalBackoff * 1000,
     refusalBackoffMaxMs: settings.refusalBackoffMax * 1000,
+    retryBackoffMs: settings.retryBackoff * 1000,
+    retryBackoffMaxMs: settings.retryBackoffMax * 1000,
     excludeMs: settings.exclude * 1000,
     recheckMs: settings.recheck * 1000,
     progressWriteMs: settings.progressWrite * 1000,

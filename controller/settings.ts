@@ -54,6 +54,12 @@ const lines = {
     'First wait after Runpod refused a candidate; doubles with each refusal.',
   ),
   refusalBackoffMax: seconds('REFUSAL_BACKOFF_MAX_SECONDS', '300', 'Longest such wait.'),
+  retryBackoff: seconds(
+    'RETRY_BACKOFF_SECONDS',
+    '10',
+    'From the end of an attempt to the next; doubles with each retry of the run.',
+  ),
+  retryBackoffMax: seconds('RETRY_BACKOFF_MAX_SECONDS', '300', 'Longest such wait.'),
   exclude: seconds(
     'EXCLUDE_SECONDS',
     '3600',

@@ -8,6 +8,7 @@ export type ConditionType =
   | 'TrainerConnected'
   | 'CheckpointReady'
   | 'WithinBudget'
+  | 'Suspended'
   | 'Complete'
   | 'Failed'
   | 'CleanupDone';

@@ -5,6 +5,18 @@
  */
 export interface TrainingJobSpec {
 /**
+ * True: a checkpoint is stored, the pod is ended, and none is rented until it is false again; the run then goes on from that checkpoint.
+ */
+suspend: boolean
+/**
+ * Change it to begin a new run, of a finished job or instead of the run that goes on; nothing else runs a finished job again.
+ */
+restartToken: string
+/**
+ * When the condition Ready is true: while the trainer is at work and after success (Started), or only after success (Succeeded).
+ */
+readyWhen: ("Started" | "Succeeded")
+/**
  * The trainer that runs in the pod; exactly one of tabular and custom.
  */
 trainer: {
@@ -271,11 +283,27 @@ goal: ("Minimize" | "Maximize")
 }
 }
 /**
- * How long each part may take.
+ * How long each part may take, and how often it is tried again.
  */
 runPolicy: {
 /**
- * Most seconds of running, from the trainer's first contact; then it is stopped with a checkpoint and the job fails. No limit when absent.
+ * Most retries after faults of the trainer itself: an error, too little memory, a failed upload, no progress. Wrong configuration or data and a run that diverged are never tried again.
+ */
+backoffLimit: number
+/**
+ * Most retries after faults of the host: a pod that vanished or stopped, a trainer that never connected or fell silent, hardware that failed its checks.
+ */
+hostFaultLimit: number
+/**
+ * Most retries after interruptions: a pod that was ended from outside, or that ended itself because it had lost the operator.
+ */
+interruptionLimit: number
+/**
+ * Seconds after the end until this object is deleted; what it stored stays. Never when absent.
+ */
+ttlSecondsAfterFinished?: number
+/**
+ * Most seconds of running over all attempts of the run, each from its trainer's first contact; then it is stopped with a checkpoint and the job fails. No limit when absent.
  */
 activeDeadlineSeconds?: number
 /**
@@ -304,6 +332,14 @@ watchdog: {
  * Most seconds without any report before the attempt is ended.
  */
 heartbeatTimeoutSeconds: number
+/**
+ * Most seconds in which a trainer that has reported a step or a stage reports no further one; then it is stopped with a checkpoint and the attempt counts as a fault of the trainer.
+ */
+noProgressTimeoutSeconds: number
+/**
+ * Seconds after which a pod that no longer hears of the operator stores a checkpoint and ends itself. A change is taken by the next attempt.
+ */
+deadManSeconds: number
 }
 }
 
@@ -318,9 +354,9 @@ observedGeneration?: number
 /**
  * One word for people; programs read conditions.
  */
-phase?: ("Pending" | "Placing" | "Provisioning" | "Running" | "Terminating" | "Succeeded" | "Failed")
+phase?: ("Pending" | "Placing" | "Provisioning" | "Running" | "Checkpointing" | "Recovering" | "Suspended" | "Terminating" | "Succeeded" | "Failed")
 /**
- * When the operator took the job up.
+ * When the operator took the run up.
  */
 startTime?: string
 /**
@@ -347,7 +383,48 @@ number: number
  * SHA-256 of what the trainer was asked to do.
  */
 specHash: string
+/**
+ * spec.restartToken of this run.
+ */
+restartToken?: string
+/**
+ * Number of the first attempt that may belong to it.
+ */
+firstAttempt?: number
+/**
+ * Seconds that its attempts ran, but for the present one.
+ */
+activeSeconds?: number
 }
+/**
+ * Attempts of the run that ended in a fault and were tried again, by whose fault it was.
+ */
+retries?: {
+/**
+ * Counted against runPolicy.backoffLimit.
+ */
+user: number
+/**
+ * Counted against runPolicy.hostFaultLimit.
+ */
+host: number
+/**
+ * Counted against runPolicy.interruptionLimit.
+ */
+interruption: number
+}
+/**
+ * Until when the next attempt waits.
+ */
+retryTime?: string
+/**
+ * Since when the job is suspended; absent when it is not.
+ */
+suspendTime?: string
+/**
+ * When it was last resumed.
+ */
+resumeTime?: string
 /**
  * How the run ended; decided once, while its pod may still be ending.
  */
@@ -467,6 +544,20 @@ billedTo?: string
 connectedTime?: string
 trainerVersion?: string
 /**
+ * Whether the pod's own key works, so that it can end itself without the operator.
+ */
+deadMan?: ("Armed" | "Unarmed")
+/**
+ * Step of the checkpoint that the trainer went on from; 0: from the start, as no checkpoint was good.
+ */
+resumedFromStep?: number
+/**
+ * The trainer was asked for a checkpoint, after which its pod is to be ended.
+ */
+checkpointing?: {
+time: string
+}
+/**
  * Why the trainer was asked to stop with a checkpoint.
  */
 stop?: {
@@ -481,10 +572,14 @@ end?: {
 reason: string
 message: string
 time: string
+/**
+ * Whose fault it was, where the attempt is to be tried again.
+ */
+fault?: ("User" | "Host" | "Interruption")
 }
 }
 /**
- * Ledger of the attempts that had, or may have had, a pod; the last 20.
+ * Ledger of the run's attempts that had, or may have had, a pod; the last 20.
  */
 attempts?: {
 number: number
@@ -497,6 +592,10 @@ pricePerHour?: string
 cost?: string
 startTime?: string
 endTime?: string
+/**
+ * Seconds from its trainer's first contact to its end.
+ */
+activeSeconds?: number
 firstStep?: number
 lastStep?: number
 reason: string
@@ -527,7 +626,7 @@ retryTime?: string
 cost?: {
 accrued: string
 /**
- * Part of it that attempts cost which status.attempts no longer lists.
+ * Part of it that attempts cost which status.attempts no longer lists, earlier runs included.
  */
 earlier?: string
 remaining?: string

@@ -163,6 +163,13 @@ export class KubeClient {
     await this.#json({ verb: 'delete', method: 'DELETE', path: path(type, namespace, name) });
   }
 
+  /** Deletes exactly the object that was read: one that changed since, or was recreated under its name, fails with a conflict. */
+  async deleteVersion(type: ResourceType, object: KubeObject): Promise<void> {
+    const { namespace, name, uid, resourceVersion } = object.metadata;
+    const body = { preconditions: { uid, resourceVersion } };
+    await this.#json({ verb: 'delete', method: 'DELETE', path: path(type, namespace, name), body });
+  }
+
   /**
    * Events after `resourceVersion` until the server closes the stream or `signal` is aborted. A line that is no JSON throws
    * KubeError `malformed`; a 410 at the start throws `gone`; ERROR events are given to the caller.

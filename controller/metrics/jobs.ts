@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 /** What is exposed of one job; absent values have no sample. */
 export interface JobSeries {
   readonly namespace: string;
@@ -13,12 +15,16 @@ export interface JobSeries {
   readonly pricePerHourUsd?: number | undefined;
   readonly costUsd?: number | undefined;
   readonly lastReportSeconds?: number | undefined;
+  readonly attempt?: number | undefined;
+  /** Retries of the run by whose fault they were. */
+  readonly retries?: Readonly<Record<string, number>> | undefined;
 }
 
 interface Family {
   readonly name: string;
   readonly help: string;
-  readonly value: (series: JobSeries) => number | undefined;
+  /** One sample, or one for each value of the label `fault`. */
+  readonly value: (series: JobSeries) => number | Readonly<Record<string, number>> | undefined;
 }
 
 const families: readonly Family[] = [
@@ -39,6 +45,12 @@ const families: readonly Family[] = [
     name: 'trainingjob_last_report_timestamp_seconds',
     help: 'When the trainer was last heard.',
     value: (job) => job.lastReportSeconds,
+  },
+  { name: 'trainingjob_attempt', help: 'Number of the newest attempt to have a pod.', value: (job) => job.attempt },
+  {
+    name: 'trainingjob_retries',
+    help: 'Retries of the run, by whose fault they were.',
+    value: (job) => job.retries,
   },
 ];
 
@@ -62,7 +74,11 @@ export class JobMetrics {
       `${phaseFamily}{${labels},phase="${escaped(series.phase)}"} 1\n`,
       ...families.map((family) => {
         const value = family.value(series);
-        return value === undefined ? undefined : `${family.name}{${labels}} ${value}\n`;
+        if (typeof value !== 'object') return value === undefined ? undefined : `${family.name}{${labels}} ${value}\n`;
+        const lines = Object.entries(value).map(
+          ([fault, count]) => `${family.name}{${labels},fault="${escaped(fault)}"} ${count}\n`,
+        );
+        return lines.join('');
       }),
     ]);
   }
@@ -102,7 +118,7 @@ function sameSeries(a: JobSeries, b: JobSeries): boolean {
     a.phase === b.phase &&
     a.name === b.name &&
     a.namespace === b.namespace &&
-    families.every((family) => family.value(a) === family.value(b))
+    families.every((family) => isDeepStrictEqual(family.value(a), family.value(b)))
   );
 }
 

@@ -20,7 +20,14 @@ interface Waiting {
 
 interface Ready {
   readonly priority: Priority;
+  readonly weight: number;
   readonly addedMs: number;
+}
+
+export interface WorkQueueOptions {
+  readonly observe?: QueueObserver;
+  /** Of the keys of one priority the heaviest is served first; those of equal weight in the order of their coming. */
+  readonly weight?: (key: string) => number;
 }
 
 /**
@@ -30,6 +37,7 @@ interface Ready {
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #observe: QueueObserver | undefined;
+  readonly #weight: (key: string) => number;
   readonly #ready = new Map<string, Ready>();
   /** Keys by priority, in the order of their coming. */
   readonly #lanes = new Map<number, Set<string>>(Object.values(priorities).map((priority) => [priority, new Set()]));
@@ -39,9 +47,10 @@ export class WorkQueue {
   readonly #takers: ((key: string | undefined) => void)[] = [];
   #closed = false;
 
-  constructor(clock: Clock, observe?: QueueObserver) {
+  constructor(clock: Clock, { observe, weight }: WorkQueueOptions = {}) {
     this.#clock = clock;
     this.#observe = observe;
+    this.#weight = weight ?? (() => 0);
   }
 
   add(key: string, priority: Priority = priorities.change): void {
@@ -56,7 +65,11 @@ export class WorkQueue {
     if (old && old.priority >= priority) return;
     if (old) this.#lanes.get(old.priority)?.delete(key); // a raised key goes to the back of its new priority
     this.#lanes.get(priority)?.add(key);
-    this.#ready.set(key, { priority, addedMs: old?.addedMs ?? this.#clock.monotonic() });
+    this.#ready.set(key, {
+      priority,
+      weight: this.#weight(key),
+      addedMs: old?.addedMs ?? this.#clock.monotonic(),
+    });
     if (!old) this.#observe?.add();
     this.#serve();
   }
@@ -121,7 +134,7 @@ export class WorkQueue {
   #pop(): string | undefined {
     for (const lane of [priorities.urgent, priorities.change, priorities.list]) {
       const keys = this.#lanes.get(lane);
-      const [key] = keys ?? [];
+      const key = this.#heaviest(keys ?? []);
       const ready = key === undefined ? undefined : this.#ready.get(key);
       if (key === undefined || !ready) continue;
       const nowMs = this.#clock.monotonic();
@@ -132,6 +145,16 @@ export class WorkQueue {
       return key;
     }
     return undefined;
+  }
+
+  #heaviest(keys: Iterable<string>): string | undefined {
+    let found: string | undefined;
+    let most = Number.NEGATIVE_INFINITY;
+    for (const key of keys) {
+      const weight = this.#ready.get(key)?.weight ?? 0;
+      if (weight > most) [found, most] = [key, weight];
+    }
+    return found;
   }
 
   #cancelWait(key: string): void {

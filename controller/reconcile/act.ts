@@ -1,11 +1,11 @@
-import type { Candidate, Attempt, TrainingJob } from '../api/trainingjob.ts';
+import type { Attempt, TrainingJob } from '../api/trainingjob.ts';
 import { finalizer } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
 import type { CloudPod, CreateCloudPodBody } from '../runpod/cloudpod.ts';
 import { RunpodError } from '../runpod/errors.ts';
 import { createBody } from '../runpod/request.ts';
 import type { WriteMemory } from './memory.ts';
-import type { Plan } from './plan.ts';
+import type { Action, Plan } from './plan.ts';
 import type { CreateResult, RefusalClass } from './snapshot.ts';
 
 /** The outside as the loop writes to it. */
@@ -14,6 +14,8 @@ export interface Effects {
   setFinalizers(job: TrainingJob, finalizers: readonly string[]): Promise<TrainingJob>;
   createCloudPod(body: CreateCloudPodBody): Promise<CloudPod>;
   deleteCloudPod(podID: string): Promise<void>;
+  /** Deletes the object if it is still the version that was read. */
+  deleteResource(job: TrainingJob): Promise<void>;
   /** Makes the attempt known to the telemetry store, durably, before its pod can exist. */
   openAttempt(job: TrainingJob, attempt: Attempt): Promise<{ readonly token: string; readonly keyID: string }>;
 }
@@ -30,6 +32,7 @@ export interface ActContext {
 export type ActResult =
   | { readonly kind: 'none' }
   | { readonly kind: 'resourceChanged'; readonly job: TrainingJob }
+  | { readonly kind: 'resourceDeleted' }
   | { readonly kind: 'create'; readonly attempt: Attempt; readonly result: CreateResult }
   | { readonly kind: 'terminated'; readonly podID: string; readonly atMs: number }
   | { readonly kind: 'terminateFailed'; readonly podID: string; readonly error: RunpodError };
@@ -48,17 +51,19 @@ export async function act(context: ActContext, job: TrainingJob, plan: Plan): Pr
       return { kind: 'resourceChanged', job: await context.effects.setFinalizers(job, rest) };
     }
     case 'createPod':
-      return { kind: 'create', ...(await createPod(context, job, action.attempt, action.candidate)) };
+      return { kind: 'create', ...(await createPod(context, job, action)) };
     case 'terminatePod':
       return terminatePod(context, job, action.podID);
+    case 'deleteResource':
+      await context.effects.deleteResource(job);
+      return { kind: 'resourceDeleted' };
   }
 }
 
 async function createPod(
   context: ActContext,
   job: TrainingJob,
-  attempt: Attempt,
-  candidate: Candidate,
+  { attempt, candidate, hardEndSeconds }: Extract<Action, { kind: 'createPod' }>,
 ): Promise<{ attempt: Attempt; result: CreateResult }> {
   const { uid, namespace, name } = job.metadata;
   const opened = await context.effects.openAttempt(job, attempt);
@@ -73,6 +78,7 @@ async function createPod(
     token: opened.token,
     telemetryUrl: context.telemetryUrl,
     trainerImage: context.trainerImage,
+    ...(hardEndSeconds !== undefined && { hardEndSeconds }),
   });
   context.memory.createSent(uid, attempt.number, context.clock.now());
   const result = await createResult(context.effects, body);

@@ -10,6 +10,7 @@ export function afterAct(snapshot: Snapshot, plan: Plan, result: ActResult): Pla
   switch (result.kind) {
     case 'none':
     case 'resourceChanged':
+    case 'resourceDeleted':
       return plan;
     case 'create':
       return { ...plan, ...recordCreate(snapshot, result.attempt, result.result) };

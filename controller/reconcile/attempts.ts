@@ -1,7 +1,6 @@
-import type { Attempt, LedgerEntry } from '../api/trainingjob.ts';
+import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import { isGone } from '../runpod/gone.ts';
-import { attemptCostUsd, usd } from './cost.ts';
 import { iso } from './plan.ts';
 import type { RefusalClass, Snapshot } from './snapshot.ts';
 
@@ -20,7 +19,10 @@ export function livePods(snapshot: Snapshot): readonly CloudPod[] {
  * After a restart the process's own start stands for the writes it cannot remember.
  */
 export function isProvedGone(snapshot: Snapshot, attempt: Attempt): boolean {
-  const afterMs = snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs;
+  const { own, telemetry } = snapshot;
+  // A pod that reports is there, whatever a list leaves out.
+  const heardAtMs = telemetry?.attempt === attempt.number ? telemetry.lastReportAt : 0;
+  const afterMs = Math.max(own.lastWriteAtMs ?? own.processStartedAtMs, heardAtMs);
   return isGone(
     snapshot.inventory.view,
     { name: attempt.podName, ...(attempt.podID !== undefined && { podID: attempt.podID }) },
@@ -55,31 +57,9 @@ export function rate(usdPerHour: number): string {
   return text.replace(/0{1,2}$/, '');
 }
 
-/** The ledger's line for an attempt that is over. */
-export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string, message: string): LedgerEntry {
-  const telemetry = snapshot.telemetry;
-  const final = telemetry?.finals[attempt.number];
-  const mine = telemetry?.attempt === attempt.number;
-  const logTail = (final?.logTail ?? (mine ? telemetry.logTail : [])).slice(-20).map((line) => line.slice(0, 512));
-  return {
-    number: attempt.number,
-    podName: attempt.podName,
-    candidate: attempt.candidate,
-    reason,
-    message: message.slice(0, 1024),
-    ...(attempt.podID !== undefined && { podID: attempt.podID }),
-    ...(attempt.instance !== undefined && { instance: attempt.instance }),
-    ...(attempt.dataCenter !== undefined && { dataCenter: attempt.dataCenter }),
-    ...(attempt.pricePerHour !== undefined && { pricePerHour: attempt.pricePerHour }),
-    ...(attempt.billedFrom !== undefined && {
-      startTime: attempt.billedFrom,
-      endTime: attempt.billedTo ?? iso(snapshot.nowMs),
-    }),
-    cost: usd(attemptCostUsd(attempt, snapshot.nowMs)),
-    ...(mine && telemetry.step !== undefined && { lastStep: telemetry.step }),
-    ...(final && { exitCode: final.exitCode }),
-    ...(logTail.length > 0 && { logTail }),
-  };
+/** Number of the first attempt of the present run; what earlier ones reported says nothing of it. */
+export function firstAttempt({ run }: TrainingJobStatus): number {
+  return run?.firstAttempt ?? 1;
 }
 
 /** Longest wait that Runpod may ask for: its longest rate window is a day. */

@@ -15,13 +15,14 @@ export function conditions(
   const { outcome } = status;
   const finished = status.completionTime !== undefined && outcome !== undefined;
   return [
-    ready(phase, say, outcome?.message ?? ''),
+    ready(phase, say, outcome?.message ?? '', job),
     reconciling(phase, say),
     stalled(phase, say, outcome),
     podProvisioned(status, say),
     trainerConnected(status, phase),
     checkpointReady(status, job),
     ...(job.spec.budget ? [withinBudget(status)] : []),
+    ...suspended(status, say),
     ...(outcome ? [cleanupDone(finished, status)] : []),
     ...(finished && outcome.result === 'Succeeded'
       ? [state('Complete', true, outcome.reason, outcome.message ?? '')]
@@ -34,13 +35,19 @@ function state(type: ConditionState['type'], status: boolean, reason: string, me
   return { type, status, reason, message };
 }
 
-function ready(phase: Phase, say: Say, message: string): ConditionState {
+function ready(phase: Phase, say: Say, message: string, { spec }: TrainingJob): ConditionState {
   if (phase === 'Succeeded') return state('Ready', true, 'Succeeded', message);
-  return state('Ready', phase === 'Running', say.reason, say.message);
+  return state('Ready', phase === 'Running' && spec.readyWhen === 'Started', say.reason, say.message);
+}
+
+/** As batch/v1 has it: there once the job was suspended, and false when it was resumed. */
+function suspended({ suspendTime, resumeTime }: TrainingJobStatus, say: Say): readonly ConditionState[] {
+  if (suspendTime !== undefined) return [state('Suspended', true, 'JobSuspended', say.message)];
+  return resumeTime === undefined ? [] : [state('Suspended', false, 'JobResumed', 'The job was resumed.')];
 }
 
 function reconciling(phase: Phase, say: Say): ConditionState {
-  const steady = phase === 'Running' || phase === 'Succeeded' || phase === 'Failed';
+  const steady = phase === 'Running' || phase === 'Suspended' || phase === 'Succeeded' || phase === 'Failed';
   if (steady || say.stalled)
     return state('Reconciling', false, steady ? 'Steady' : say.reason, steady ? '' : say.message);
   return state('Reconciling', true, say.reason, say.message);
@@ -67,9 +74,10 @@ function podProvisioned(status: TrainingJobStatus, say: Say): ConditionState {
 }
 
 function trainerConnected(status: TrainingJobStatus, phase: Phase): ConditionState {
-  if (phase === 'Running') return state('TrainerConnected', true, 'HeartbeatFresh', '');
-  if (status.failure?.reason === 'HeartbeatLost')
-    return state('TrainerConnected', false, 'HeartbeatLost', status.failure.message);
+  if (phase === 'Running' || phase === 'Checkpointing') return state('TrainerConnected', true, 'HeartbeatFresh', '');
+  const silence = [status.failure, status.attempt?.end].find((entry) => entry?.reason === 'HeartbeatLost');
+  if (silence) return state('TrainerConnected', false, 'HeartbeatLost', silence.message);
+  if (status.attempt?.end && !status.outcome) return state('TrainerConnected', false, 'AttemptOver', '');
   if (status.outcome || status.attempt?.connectedTime !== undefined) {
     return state('TrainerConnected', false, 'RunOver', '');
   }

@@ -1,6 +1,9 @@
 import type { TrainingJob } from '../api/trainingjob.ts';
 import type { SecretReader } from '../kube/secrets.ts';
 import type { ConfigAnswer } from '../telemetry/dependencies.ts';
+import { resumable } from '../telemetry/checkpoints.ts';
+import type { JobTelemetry } from '../telemetry/summary.ts';
+import { firstAttempt } from './attempts.ts';
 import { resolveEnv } from './observe.ts';
 import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
 
@@ -13,6 +16,7 @@ export async function configFor(
   attempt: number,
   secrets: Pick<SecretReader, 'readSecretKey'>,
   durations: AgentDurations,
+  telemetry: JobTelemetry | undefined,
 ): Promise<ConfigAnswer> {
   if (!job) return { status: 'superseded' };
   const current = job.status?.attempt;
@@ -24,11 +28,21 @@ export async function configFor(
     return { status: 'wait', reason: 'the pod is not recorded yet' };
   // A pod that is to be ended, perhaps for being where it must not be, gets no Secret any more.
   if (current.state !== 'Observed' || current.end || job.status?.outcome) return { status: 'superseded' };
-  const env: Record<string, string> = {};
-  for (const variable of job.spec.trainer.env ?? []) {
-    const found = await resolveEnv(secrets, job.metadata.namespace, variable);
-    if (found.kind === 'missing') return { status: 'wait', reason: found.message };
-    env[variable.name] = found.value;
+  const env = await environment(job, secrets);
+  if ('missing' in env) return { status: 'wait', reason: env.missing };
+  const resume = resumable(telemetry, firstAttempt(job.status ?? {}));
+  return { status: 'ok', config: trainerConfig(job, env.values, durations, resume) };
+}
+
+async function environment(
+  { spec, metadata }: TrainingJob,
+  secrets: Pick<SecretReader, 'readSecretKey'>,
+): Promise<{ readonly values: Readonly<Record<string, string>> } | { readonly missing: string }> {
+  const values: Record<string, string> = {};
+  for (const variable of spec.trainer.env ?? []) {
+    const found = await resolveEnv(secrets, metadata.namespace, variable);
+    if (found.kind === 'missing') return { missing: found.message };
+    values[variable.name] = found.value;
   }
-  return { status: 'ok', config: trainerConfig(job, env, durations) };
+  return { values };
 }

@@ -13,7 +13,9 @@ export function jobCostUsd(status: TrainingJobStatus | undefined, nowMs: number)
   const ledger = status?.attempts ?? [];
   const settled = Number(status?.cost?.earlier ?? 0) + ledgerCostUsd(ledger);
   const current = status?.attempt;
-  const counted = current !== undefined && ledger.some((entry) => entry.number === current.number);
+  // What is proved gone is in the ledger, or among what the ledger no longer lists.
+  const counted =
+    current !== undefined && (current.state === 'Gone' || ledger.some((entry) => entry.number === current.number));
   return settled + (counted ? 0 : attemptCostUsd(current, nowMs));
 }
 

@@ -1,5 +1,6 @@
-import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Attempt, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Scoring } from '../scoring/best.ts';
+import type { Command } from '../telemetry/protocol.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
 /**
@@ -23,12 +24,19 @@ export async function instruct(telemetry: Telemetry, job: TrainingJob, status: T
   // A store that was lost knows nothing of a pod that runs; its trainer must not be left unheard.
   if (!telemetry.attempt(uid, attempt.number)) await openAttempt(telemetry, job, attempt);
   telemetry.pinPod(uid, attempt.number, attempt.podID);
-  const stop = attempt.stop && !telemetry.summary(uid)?.finals[attempt.number];
   telemetry.setCommands(
     uid,
     attempt.number,
-    stop ? [{ id: `stop-${attempt.number}`, type: 'stop', reason: attempt.stop?.reason ?? '' }] : [],
+    telemetry.summary(uid)?.finals[attempt.number] ? [] : commandsFor(attempt),
   );
+}
+
+/** What the trainer is to do. The agent acts once per id, so a second request for a checkpoint has another. */
+function commandsFor({ number, stop, checkpointing }: Attempt): readonly Command[] {
+  if (stop) return [{ id: `stop-${number}`, type: 'stop', reason: stop.reason }];
+  if (checkpointing)
+    return [{ id: `checkpoint-${Date.parse(checkpointing.time)}`, type: 'checkpoint', reason: 'Suspended' }];
+  return [];
 }
 
 /** Makes the attempt known to the store, with how its evaluations are scored. */

@@ -10,6 +10,7 @@ export interface JobEvent {
 export function jobEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
   return [
     ...attemptEvents(before, after),
+    ...runEvents(before, after),
     ...bestEvents(before, after),
     ...stalledEvents(before, after),
     ...endEvents(before, after),
@@ -34,8 +35,13 @@ function attemptEvents(before: TrainingJobStatus, after: TrainingJobStatus): rea
     ...events,
     ...(connected ? [normal('TrainerConnected', `The trainer in pod ${attempt.podID} connected.`)] : []),
     ...(attempt.stop && !old?.stop ? [warning(attempt.stop.reason, attempt.stop.message)] : []),
-    ...(attempt.end && !old?.end ? [warning(attempt.end.reason, attempt.end.message)] : []),
+    ...(attempt.end && !old?.end ? [ended(attempt.end)] : []),
   ];
+}
+
+/** What the user asked for is no warning. */
+function ended({ reason, message }: NonNullable<Attempt['end']>): JobEvent {
+  return reason === 'Suspended' || reason === 'Restarted' ? normal(reason, message) : warning(reason, message);
 }
 
 function stateEvents(attempt: Attempt, old: Attempt | undefined, after: TrainingJobStatus): readonly JobEvent[] {
@@ -69,9 +75,29 @@ function stateEvents(attempt: Attempt, old: Attempt | undefined, after: Training
   }
 }
 
+function runEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  const events: JobEvent[] = [];
+  if (before.run && after.run && after.run.number > before.run.number)
+    events.push(normal('RunBegun', `Run ${after.run.number} begins, as spec.restartToken was changed.`));
+  if (after.suspendTime !== undefined && before.suspendTime === undefined)
+    events.push(normal('JobSuspended', 'The job is suspended; nothing is rented.'));
+  if (after.suspendTime === undefined && before.suspendTime !== undefined && after.resumeTime !== before.resumeTime)
+    events.push(normal('JobResumed', 'The job goes on.'));
+  return events;
+}
+
 function bestEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
   const { best } = after;
-  if (!best || best.step === before.best?.step) return [];
+  const old = before.best;
+  if (!best || best.step === old?.step) return [];
+  if (old && !old.verified && best.verified && Number(best.score) > Number(old.score)) {
+    return [
+      warning(
+        'BestFellBack',
+        `The weights of step ${old.step} were never stored and verified; the best step that has them is ${best.step}.`,
+      ),
+    ];
+  }
   const parts = Object.entries(best.components ?? {}).map(([name, value]) => `${name} ${value}`);
   return [normal('NewBest', `Step ${best.step} has the best score so far, ${best.score} (${parts.join(', ')}).`)];
 }

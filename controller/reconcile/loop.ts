@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import { KubeError } from '../kube/errors.ts';
 import { act, type ActContext, type ActResult } from './act.ts';
 import { afterAct } from './afteract.ts';
 import { decide } from './decide.ts';
@@ -23,6 +24,8 @@ export interface LoopContext extends ActContext {
   writeStatus(job: TrainingJob, status: TrainingJobStatus): Promise<TrainingJob>;
   /** Takes a job that we wrote into the cache, so that the next pass cannot see an older one. */
   remember(job: TrainingJob): void;
+  /** Reads a job anew whose cached version turned out to be old. */
+  refresh(job: TrainingJob): Promise<void>;
   emit(job: TrainingJob, event: JobEvent): void;
   /** Everything that follows a pass besides status: commands to the trainer, need for lists. Level-triggered. */
   passed(snapshot: Snapshot, plan: Plan, status: TrainingJobStatus): Promise<void>;
@@ -33,6 +36,16 @@ export interface LoopContext extends ActContext {
 export async function reconcile(context: LoopContext, key: string): Promise<PassResult> {
   const job = context.job(key);
   if (!job) return { kind: 'done' };
+  try {
+    return await pass(context, key, job);
+  } catch (error) {
+    // There is a newer version. A watch that lost its event would leave us with the old one, and a pod billing, for minutes.
+    if (error instanceof KubeError && error.kind === 'conflict') await context.refresh(job);
+    throw error;
+  }
+}
+
+async function pass(context: LoopContext, key: string, job: TrainingJob): Promise<PassResult> {
   const snapshot = await context.observe(job);
   const planned = decide(snapshot);
   const log = context.log.child({ job: key, uid: job.metadata.uid, stage: planned.stage });
@@ -48,6 +61,9 @@ export async function reconcile(context: LoopContext, key: string): Promise<Pass
     }
     return { kind: 'wait', ms: 0 };
   }
+
+  // The watch tells of the end that has begun.
+  if (result.kind === 'resourceDeleted') return { kind: 'done' };
 
   const status = nextStatus(withOwn(snapshot, context), plan);
   const written = await write(context, snapshot, plan, status);

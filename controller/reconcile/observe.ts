@@ -10,6 +10,7 @@ import type { InventoryView } from '../runpod/inventory.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
 import { mayHavePod } from './attempts.ts';
 import type { WriteMemory } from './memory.ts';
+import type { RunMemory } from './runmemory.ts';
 import type { Policy, Snapshot } from './snapshot.ts';
 
 export interface ObserveContext {
@@ -21,6 +22,7 @@ export interface ObserveContext {
   readonly catalog: { current(): Catalog | undefined };
   readonly installation: string;
   readonly policy: Policy;
+  readonly runs: Pick<RunMemory, 'ofJob' | 'succeededBefore'>;
 }
 
 /** Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent. */
@@ -50,11 +52,12 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
     missingSecrets: missing,
     catalog: rents ? context.catalog.current() : undefined,
     policy,
+    ran: status.attempt ? undefined : { own: context.runs.ofJob(uid), twin: context.runs.succeededBefore(job) },
   });
 }
 
 function wantsPod(job: TrainingJob, status: TrainingJobStatus, freshIntent: number | undefined): boolean {
-  if (job.metadata.deletionTimestamp !== undefined || status.outcome) return false;
+  if (job.metadata.deletionTimestamp !== undefined || status.outcome || job.spec.suspend) return false;
   return !mayHavePod(status.attempt) || status.attempt.number === freshIntent;
 }
 

@@ -1,5 +1,7 @@
 import type { TrainingJobStatus } from '../api/trainingjob.ts';
+import { settledBest } from '../telemetry/checkpoints.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
+import { firstAttempt } from './attempts.ts';
 import { iso } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -14,8 +16,11 @@ type Reported = Pick<
  */
 export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): Reported {
   const { telemetry } = snapshot;
-  if (!telemetry) return {};
-  const { dataset, best, latestCheckpoint } = telemetry;
+  const first = firstAttempt(stored);
+  // What an earlier run reported says nothing of this one.
+  if (!telemetry || telemetry.attempt < first) return {};
+  const { dataset, latestCheckpoint } = telemetry;
+  const best = goesOn(stored, telemetry) ? telemetry.best : settledBest(telemetry);
   const final = stored.attempt && telemetry.finals[stored.attempt.number];
   return {
     ...(dataset && { dataset: { ...dataset } }),
@@ -31,17 +36,29 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
     }),
     ...(best && { best: bestOf(best) }),
     ...(telemetry.evalsSinceBest !== undefined && { evalsSinceBest: telemetry.evalsSinceBest }),
-    ...(latestCheckpoint && {
-      checkpoint: {
-        step: latestCheckpoint.step,
-        uri: latestCheckpoint.uri,
-        manifestSHA256: latestCheckpoint.manifestSHA256,
-        verified: latestCheckpoint.verified,
-        time: iso(latestCheckpoint.time),
-      },
-    }),
+    ...(latestCheckpoint &&
+      latestCheckpoint.attempt >= first && {
+        checkpoint: {
+          step: latestCheckpoint.step,
+          uri: latestCheckpoint.uri,
+          manifestSHA256: latestCheckpoint.manifestSHA256,
+          verified: latestCheckpoint.verified,
+          time: iso(latestCheckpoint.time),
+        },
+      }),
     ...(final?.output && { output: { uri: final.output.uri, manifestSHA256: final.output.manifestSHA256 } }),
   };
+}
+
+/** The attempt that telemetry tells of may still store what it has. */
+function goesOn({ attempt, outcome }: TrainingJobStatus, telemetry: JobTelemetry): boolean {
+  return (
+    !outcome &&
+    attempt?.state === 'Observed' &&
+    !attempt.end &&
+    attempt.number === telemetry.attempt &&
+    !telemetry.finals[attempt.number]
+  );
 }
 
 function bestOf(best: NonNullable<JobTelemetry['best']>): NonNullable<TrainingJobStatus['best']> {

@@ -2,6 +2,7 @@ import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { Catalog } from '../runpod/catalog.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
+import type { RunRow } from '../telemetry/store/store.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
 
 /**
@@ -26,6 +27,8 @@ export interface Snapshot {
   /** Runpod's price list, or undefined while it could not be had. */
   readonly catalog: Catalog | undefined;
   readonly policy: Policy;
+  /** What the store knows of runs of this very object, and of one just like it; only for a status without an attempt. */
+  readonly ran: { readonly own: RunRow | undefined; readonly twin: RunRow | undefined } | undefined;
 }
 
 export interface JobInventory {
@@ -43,6 +46,9 @@ export interface Policy {
   readonly stopGraceMs: number;
   readonly refusalBackoffMs: number;
   readonly refusalBackoffMaxMs: number;
+  /** From the end of an attempt to the next; doubles up to the second. */
+  readonly retryBackoffMs: number;
+  readonly retryBackoffMaxMs: number;
   readonly excludeMs: number;
   readonly recheckMs: number;
   readonly progressWriteMs: number;

@@ -71,7 +71,7 @@ function catalogProblem(snapshot: Snapshot, candidate: Candidate): Verdict | und
 }
 
 /** Price of the whole pod by the catalog, rounded as charged rates are: 3 times 1.1 is not above 3.3. */
-function listPriceUsdPerHour(snapshot: Snapshot, candidate: Candidate): number | undefined {
+export function listPriceUsdPerHour(snapshot: Snapshot, candidate: Candidate): number | undefined {
   const { gpu, cpu, cloud } = candidate;
   if (cpu) {
     const perVcpu = snapshot.catalog?.cpus.get(cpu.flavor);

@@ -1,21 +1,21 @@
 import { nextConditions } from '../api/conditions.ts';
 import type { Phase, Refusal, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { JobTelemetry } from '../telemetry/summary.ts';
+import { firstAttempt } from './attempts.ts';
 import { conditions } from './conditions.ts';
 import { jobCostUsd, ledgerCostUsd, usd } from './cost.ts';
+import { withLedger } from './ledger.ts';
 import { iso, type Plan, type StatusRecord } from './plan.ts';
 import { reportedStatus } from './reported.ts';
 import type { Snapshot } from './snapshot.ts';
 import { specHash } from './trainerconfig.ts';
-
-const maxLedger = 20;
 
 /** The whole status after this pass. Pure: stored parts are changed by the plan's record, all others derived from the snapshot. */
 export function nextStatus(snapshot: Snapshot, plan: Plan): TrainingJobStatus {
   const stored = applied(snapshot, plan.record);
   const reported = reportedStatus(snapshot, stored);
   const { generation, deletionTimestamp } = snapshot.job.metadata;
-  const phase = phaseOf(stored, snapshot.telemetry, deletionTimestamp !== undefined);
+  const phase = phaseOf(stored, snapshot.telemetry, deletionTimestamp !== undefined, snapshot.nowMs);
   return {
     ...stored,
     ...reported,
@@ -33,24 +33,15 @@ export function nextStatus(snapshot: Snapshot, plan: Plan): TrainingJobStatus {
 
 /** The stored part of status with a record applied. */
 function applied(snapshot: Snapshot, record: StatusRecord): TrainingJobStatus {
-  const { status, nowMs, job } = snapshot;
+  const { status, nowMs } = snapshot;
   const now = iso(nowMs);
-  const next: TrainingJobStatus = { ...status };
+  const base = suspension(record.restarted ? newRun(snapshot) : pinned(snapshot, record), record, now);
+  const next: TrainingJobStatus = { ...(record.ledger ? withLedger(base, record.ledger, now) : base) };
   if (record.started) next.startTime = now;
-  // The spec may still change until the first intent, and is frozen from there on.
-  if (record.started || (record.attempt && !status.attempt)) next.run = { number: 1, specHash: specHash(job.spec) };
   if (record.attempt) next.attempt = record.attempt;
-  if (record.ledger) {
-    const entry = record.ledger;
-    const all = [...(status.attempts ?? []).filter((old) => old.number !== entry.number), entry];
-    next.attempts = all.slice(-maxLedger);
-    const dropped = all.slice(0, -maxLedger);
-    // What was spent stays spent, also when its line is no longer listed.
-    if (dropped.length > 0) {
-      const earlier = usd(Number(status.cost?.earlier ?? 0) + ledgerCostUsd(dropped));
-      next.cost = { accrued: usd(0), asOf: now, ...status.cost, earlier };
-    }
-  }
+  if (record.retries) next.retries = record.retries;
+  if (record.retryTime !== undefined) next.retryTime = record.retryTime;
+  else if (record.attempt?.state === 'Intent') delete next.retryTime;
   // Decided once: a later report or deadline never changes how the run ended (I5).
   if (record.outcome && !status.outcome) {
     next.outcome = record.outcome;
@@ -63,6 +54,47 @@ function applied(snapshot: Snapshot, record: StatusRecord): TrainingJobStatus {
   return next;
 }
 
+/** The run is pinned to the spec as it is when it is taken up, and again at its first intent: from there on it is frozen. */
+function pinned({ status, job, nowMs }: Snapshot, record: StatusRecord): TrainingJobStatus {
+  const { recalled } = record;
+  if (!record.started && !recalled && (!record.attempt || status.attempt)) return status;
+  const { restartToken } = job.spec;
+  return {
+    ...status,
+    ...(recalled?.output && { output: recalled.output }),
+    ...(recalled &&
+      recalled.spentUsd > 0 && { cost: { accrued: usd(0), asOf: iso(nowMs), earlier: usd(recalled.spentUsd) } }),
+    run: { number: 1, firstAttempt: 1, ...status.run, ...recalled?.run, specHash: specHash(job.spec), restartToken },
+  };
+}
+
+function suspension(status: TrainingJobStatus, record: StatusRecord, now: string): TrainingJobStatus {
+  if (record.suspended) return { ...status, suspendTime: now };
+  if (!record.resumed) return status;
+  const { suspendTime: _over, ...rest } = status;
+  return { ...rest, resumeTime: now };
+}
+
+/** The status of a run that begins after another: only what belongs to the job as a whole stays. */
+function newRun({ status, job, telemetry, nowMs }: Snapshot): TrainingJobStatus {
+  const { attempt, attempts = [], conditions: before, cost: money, run, observedGeneration } = status;
+  const earlier = usd(Number(money?.earlier ?? 0) + ledgerCostUsd(attempts));
+  const known = Math.max(attempt?.number ?? 0, telemetry?.attempt ?? 0);
+  return {
+    ...(observedGeneration !== undefined && { observedGeneration }),
+    ...(before && { conditions: before }),
+    ...(attempt && { attempt }),
+    startTime: iso(nowMs),
+    run: {
+      number: (run?.number ?? 0) + 1,
+      specHash: specHash(job.spec),
+      restartToken: job.spec.restartToken,
+      firstAttempt: known + 1,
+    },
+    cost: { accrued: usd(0), asOf: iso(nowMs), earlier },
+  };
+}
+
 /** Refusals by candidate; those of candidates that the spec no longer has are dropped. */
 function refusalsAfter(snapshot: Snapshot, record: StatusRecord): Refusal[] {
   const byCandidate = new Map((snapshot.status.placement?.refusals ?? []).map((entry) => [entry.candidate, entry]));
@@ -70,15 +102,24 @@ function refusalsAfter(snapshot: Snapshot, record: StatusRecord): Refusal[] {
   return snapshot.job.spec.compute.candidates.flatMap((candidate) => byCandidate.get(candidate.name) ?? []);
 }
 
-export function phaseOf(status: TrainingJobStatus, telemetry: JobTelemetry | undefined, deleted: boolean): Phase {
+export function phaseOf(
+  status: TrainingJobStatus,
+  telemetry: JobTelemetry | undefined,
+  deleted: boolean,
+  nowMs: number,
+): Phase {
   const { attempt, outcome } = status;
   if (outcome && status.completionTime !== undefined) return outcome.result;
-  if (outcome || deleted || (attempt?.state === 'Observed' && attempt.end)) return 'Terminating';
+  if (outcome || deleted) return 'Terminating';
   if (attempt?.state === 'Observed') {
+    if (attempt.end) return attempt.end.fault ? 'Recovering' : 'Terminating';
+    if (attempt.checkpointing) return 'Checkpointing';
     const connected = attempt.connectedTime !== undefined || telemetry?.attempt === attempt.number;
     return connected ? 'Running' : 'Provisioning';
   }
-  return attempt ? 'Placing' : 'Pending';
+  if (status.suspendTime !== undefined) return 'Suspended';
+  if (status.retryTime !== undefined && Date.parse(status.retryTime) > nowMs) return 'Recovering';
+  return attempt && attempt.number >= firstAttempt(status) ? 'Placing' : 'Pending';
 }
 
 function cost(snapshot: Snapshot, stored: TrainingJobStatus): NonNullable<TrainingJobStatus['cost']> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { TrainingJob, TrainingJobSpec } from '../api/trainingjob.ts';
-import type { Config } from '../telemetry/protocol.ts';
+import type { Config, Resume } from '../telemetry/protocol.ts';
 
 export interface AgentDurations {
   readonly heartbeatSeconds: number;
@@ -25,6 +25,7 @@ export function trainerConfig(
   job: TrainingJob,
   env: Readonly<Record<string, string>>,
   durations: AgentDurations,
+  resume: Resume | null,
 ): Config {
   const { spec, metadata, status } = job;
   const { tabular, custom } = spec.trainer;
@@ -52,6 +53,7 @@ export function trainerConfig(
     },
     scoring: spec.scoring,
     agent: durations,
+    resume,
   };
 }
 

@@ -13,6 +13,8 @@ export interface PodRequest {
   readonly telemetryUrl: string;
   /** Image used when the trainer names none. */
   readonly trainerImage: string;
+  /** Seconds from the agent's start after which the pod ends itself whatever happens. */
+  readonly hardEndSeconds?: number;
 }
 
 /**
@@ -39,6 +41,8 @@ export function createBody(request: PodRequest): CreateCloudPodBody {
       TRAININGJOB_URL: request.telemetryUrl,
       TRAININGJOB_TOKEN: request.token,
       TRAININGJOB_GPU_COUNT: String(candidate.gpu?.count ?? 0),
+      TRAININGJOB_DEAD_MAN_SECONDS: String(spec.watchdog.deadManSeconds),
+      ...(request.hardEndSeconds !== undefined && { TRAININGJOB_HARD_END_SECONDS: String(request.hardEndSeconds) }),
     },
     ...(candidate.gpu && {
       gpu: {

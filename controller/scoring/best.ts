@@ -54,7 +54,7 @@ export const initialScorer: ScorerState = {
  * incumbent keeps the score that it earned, and only a strictly lower one replaces it.
  */
 export function scoreEvaluation(state: ScorerState, report: EvaluationReport, scoring: Scoring): Scored {
-  const { evalLoss, trainLoss, trainLossStep, step, epoch } = report;
+  const { evalLoss, trainLoss } = report;
   const improved = state.previousEvalLoss === null || (evalLoss !== null && evalLoss < state.previousEvalLoss);
   const score =
     scoring.strategy === 'MultiMetric'
@@ -70,9 +70,7 @@ export function scoreEvaluation(state: ScorerState, report: EvaluationReport, sc
     };
 
   const isBest = state.best === undefined || score.score < state.best.score;
-  const best: BestStep | undefined = isBest
-    ? { step, ...(typeof epoch === 'number' && { epoch }), evalLoss, trainLoss, trainLossStep, ...score, scorerVersion }
-    : state.best;
+  const best = isBest ? bestStepOf(report, score) : state.best;
   return {
     state: {
       ...counted,
@@ -83,6 +81,20 @@ export function scoreEvaluation(state: ScorerState, report: EvaluationReport, sc
     score,
     improved,
     isBest,
+  };
+}
+
+/** The evaluation as it stands in status once it is the best. */
+export function bestStepOf(report: EvaluationReport, score: Score): BestStep {
+  const { evalLoss, trainLoss, trainLossStep, step, epoch } = report;
+  return {
+    step,
+    ...(typeof epoch === 'number' && { epoch }),
+    evalLoss,
+    trainLoss,
+    trainLossStep,
+    ...score,
+    scorerVersion,
   };
 }
 

@@ -1,7 +1,7 @@
-import { initialScorer, scoreEvaluation, type Scored } from '../scoring/best.ts';
+import { scoreEvaluation, type Scored } from '../scoring/best.ts';
 import type { AgentEvent } from './protocol.ts';
 import type { StoredBatch, TelemetryStore } from './store/store.ts';
-import { reportOf } from './summary.ts';
+import { contact, reduce, reportOf, type JobTelemetry } from './summary.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface PointQuery {
@@ -51,9 +51,13 @@ export async function pointItems(store: TelemetryStore, uid: string, query: Poin
   return { items, continue: null };
 }
 
+/** What the scorer's way through the attempts depends on. */
+const telling = /"type":"(evaluation|checkpoint|resumed)"/;
+
 /**
- * Every evaluation with the score it got, its components, and whether it was the best so far. What an attempt reported after
- * a later one had begun was scored by nobody.
+ * Every evaluation with the score it got, its components, and whether it was the best so far, as the live scorer saw it: an
+ * attempt begins anew, or goes on from where its checkpoint was. What an attempt reported after a later one had begun was
+ * scored by nobody.
  */
 export async function evaluationItems(
   store: TelemetryStore,
@@ -61,17 +65,17 @@ export async function evaluationItems(
   uid: string,
 ): Promise<readonly unknown[]> {
   const items: unknown[] = [];
-  let state = initialScorer;
-  let newest = 0;
+  let job: JobTelemetry | undefined;
   for await (const row of batchesOf(store, uid, 0)) {
-    newest = Math.max(newest, row.attempt);
+    job = contact(job, uid, row.attempt, '', row.receivedAt);
     // Most batches have none, and need not be parsed.
-    if (!row.payload.includes('"evaluation"')) continue;
-    const scoring = telemetry.scoring(uid, row.attempt);
+    if (!telling.test(row.payload)) continue;
+    const scoring = row.attempt === job.attempt ? telemetry.scoring(uid, row.attempt) : undefined;
     for (const event of JSON.parse(row.payload) as readonly AgentEvent[]) {
+      const { scorer } = job;
+      if (scoring) job = reduce(job, event, scoring, row.receivedAt);
       if (event.type !== 'evaluation') continue;
-      const scored = row.attempt === newest && scoring ? scoreEvaluation(state, reportOf(event), scoring) : undefined;
-      state = scored?.state ?? state;
+      const scored = scoring && scoreEvaluation(scorer, reportOf(event), scoring);
       items.push({
         attempt: row.attempt,
         ...reportOf(event),

@@ -22,6 +22,17 @@ export interface Config {
     readonly holdSeconds: number;
     readonly stopGraceSeconds: number;
   };
+  /** Where the run may go on; null: from the start. */
+  readonly resume: Resume | null;
+}
+
+/** Verified checkpoints of this run, the newest first; the trainer takes the first that it finds whole. */
+export interface Resume {
+  readonly checkpoints: readonly {
+    readonly uri: string;
+    readonly step: number;
+    readonly manifestSHA256: string;
+  }[];
 }
 
 export type Stage =
@@ -58,7 +69,14 @@ interface Timed {
 
 export type AgentEvent = Timed &
   (
-    | { readonly type: 'started'; readonly trainerVersion: string; readonly resumedFromStep?: number }
+    | { readonly type: 'started'; readonly trainerVersion: string; readonly deadMan?: 'Armed' | 'Unarmed' }
+    /** Where the trainer goes on, before its first point; step 0 is the start. Sent where the configuration had `resume`. */
+    | {
+        readonly type: 'resumed';
+        readonly step: number;
+        readonly uri: string | null;
+        readonly rejected: readonly { readonly uri: string; readonly reason: string }[];
+      }
     | { readonly type: 'stage'; readonly stage: Stage; readonly detail?: string }
     | {
         readonly type: 'totals';
@@ -144,5 +162,12 @@ export interface BatchAnswer {
   readonly acknowledged: { readonly session: string; readonly sequence: number } | null;
   readonly commands: readonly Command[];
   readonly token: string | null;
+  /** How long the agent may go on from the receipt of this answer; null when nothing new is known. */
+  readonly lease: {
+    /** Without a later answer the pod ends itself after this. */
+    readonly remainingSeconds: number;
+    /** The end of the run by deadline and budget, at the rate really charged; null for none. */
+    readonly endsInSeconds: number | null;
+  } | null;
   readonly serverTime: string;
 }

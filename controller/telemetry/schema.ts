@@ -42,7 +42,21 @@ function event(type: string, required: readonly string[], properties: Record<str
 const events: Readonly<Record<string, object>> = {
   started: event('started', ['trainerVersion'], {
     trainerVersion: { type: 'string', maxLength: 64 },
-    resumedFromStep: step,
+    deadMan: { enum: ['Armed', 'Unarmed'] },
+  }),
+  resumed: event('resumed', ['step', 'uri', 'rejected'], {
+    step,
+    uri: { type: ['string', 'null'], maxLength: 2048 },
+    rejected: {
+      type: 'array',
+      maxItems: 8,
+      items: {
+        type: 'object',
+        required: ['uri', 'reason'],
+        additionalProperties: false,
+        properties: { uri: { type: 'string', maxLength: 2048 }, reason: shortText },
+      },
+    },
   }),
   stage: event('stage', ['stage'], { stage: { enum: stageNames }, detail: shortText }),
   totals: event('totals', ['totalSteps'], {

@@ -1,4 +1,5 @@
 import {
+  bestStepOf,
   initialScorer,
   scoreEvaluation,
   type BestStep,
@@ -7,7 +8,9 @@ import {
   type Scoring,
 } from '../scoring/best.ts';
 import { lossTrend, pushLoss, type LossTrend, type LossWindow } from '../scoring/window.ts';
+import { afterCheckpoint, resumed, withBest } from './checkpoints.ts';
 import { eta, pushMark, type Eta, type PaceMark } from './eta.ts';
+import { mergedMetrics } from './metricsummary.ts';
 import type { AgentEvent, FinalEvent, Metrics, Stage } from './protocol.ts';
 
 export interface MetricSummary {
@@ -26,6 +29,11 @@ export interface CheckpointSummary {
   readonly verified: boolean;
   /** Epoch milliseconds of its report. */
   readonly time: number;
+  readonly attempt: number;
+  /** The scorer when it was first reported: an attempt that resumes from it goes on from here. */
+  readonly scorer: ScorerState;
+  /** The evaluation of its step, where there is one. */
+  readonly scored?: BestStep;
 }
 
 export interface BestSummary extends BestStep {
@@ -47,7 +55,16 @@ export interface JobTelemetry {
   readonly lastReportAt: number;
   readonly podID?: string;
   readonly trainerVersion?: string;
+  /** Whether the pod can end itself. */
+  readonly deadMan?: 'Armed' | 'Unarmed';
+  /** Where this attempt went on; 0: from the start, as no checkpoint was good. */
+  readonly resumedFromStep?: number;
   readonly stage?: Stage;
+  readonly stageDetail?: string;
+  /** When the trainer last got any further, by a step, a stage or what it stored; absent until it says anything of the kind. */
+  readonly progressAt?: number;
+  /** First step that this attempt reported. */
+  readonly firstStep?: number;
   readonly step?: number;
   readonly epoch?: number;
   readonly totalSteps?: number;
@@ -68,6 +85,8 @@ export interface JobTelemetry {
   readonly evaluations: number;
   readonly evalsSinceBest?: number;
   readonly lastScore?: number;
+  /** The newest evaluation that could be scored. */
+  readonly lastScored?: BestStep;
   readonly checkpoints: readonly CheckpointSummary[];
   readonly latestCheckpoint?: CheckpointSummary;
   readonly alerts: readonly { readonly name: string; readonly severity: string; readonly message: string }[];
@@ -79,15 +98,13 @@ export interface JobTelemetry {
   readonly eta?: Eta;
 }
 
-/** As many as status has room for. */
-const keptMetrics = 32;
-/** What /metrics shows of every job; many other names must not crowd these out. */
-const shownMetrics: ReadonlySet<string> = new Set(['train/loss', 'eval/loss']);
 const keptLogLines = 50;
 const keptAlerts = 10;
-const keptCheckpoints = 64;
 
-/** The summary at an attempt's first contact; what earlier attempts reached stays. */
+/**
+ * The summary at an attempt's first contact. It begins anew: what it goes on from it says by `resumed`. What was stored, and
+ * how earlier attempts ended, stays.
+ */
 export function contact(
   before: JobTelemetry | undefined,
   uid: string,
@@ -97,35 +114,68 @@ export function contact(
 ): JobTelemetry {
   if (before && before.attempt === attempt) return { ...before, lastReportAt: atMs };
   if (before && before.attempt > attempt) return before;
-  const base: JobTelemetry = before ?? {
+  return {
     uid,
     attempt,
+    podID,
     firstContactAt: atMs,
     lastReportAt: atMs,
     metrics: [],
     losses: [],
-    nonFiniteCount: 0,
+    nonFiniteCount: before?.nonFiniteCount ?? 0,
     scorer: initialScorer,
     evaluations: 0,
-    checkpoints: [],
-    alerts: [],
+    checkpoints: before?.checkpoints ?? [],
+    ...(before?.latestCheckpoint && { latestCheckpoint: before.latestCheckpoint }),
+    alerts: before?.alerts ?? [],
     logTail: [],
-    finals: {},
-    lastSequence: 0,
+    finals: before?.finals ?? {},
+    lastSequence: before?.lastSequence ?? 0,
     marks: [],
   };
-  // What the former trainer did at its end says nothing of this one.
-  const { stage: _stage, eta: _eta, ...lasting } = base;
-  return { ...lasting, attempt, podID, firstContactAt: atMs, lastReportAt: atMs, marks: [], logTail: [] };
 }
 
 /** The summary after one event: pure, so that a replay of the store gives what was live (I7). */
 export function reduce(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: number): JobTelemetry {
+  const next = reduced(job, event, scoring, atMs);
+  return isProgress(job, event) ? { ...next, progressAt: atMs } : next;
+}
+
+/** Whether the trainer got further than it was known to be; a step that is told twice, or a word, is no progress. */
+function isProgress(job: JobTelemetry, event: AgentEvent): boolean {
+  switch (event.type) {
+    case 'point':
+    case 'evaluation':
+      return job.step === undefined || event.step > job.step;
+    case 'stage':
+      return event.stage !== job.stage || event.detail !== job.stageDetail;
+    case 'totals':
+    case 'dataset':
+    case 'checkpoint':
+    case 'resumed':
+      return true;
+    case 'started':
+    case 'alert':
+    case 'log':
+    case 'final':
+      return false;
+  }
+}
+
+function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: number): JobTelemetry {
   switch (event.type) {
     case 'started':
-      return { ...job, trainerVersion: event.trainerVersion };
-    case 'stage':
-      return { ...job, stage: event.stage };
+      return {
+        ...job,
+        trainerVersion: event.trainerVersion,
+        ...(event.deadMan !== undefined && { deadMan: event.deadMan }),
+      };
+    case 'resumed':
+      return withNextEvaluation(resumed(job, event));
+    case 'stage': {
+      const { stageDetail: _former, ...rest } = job;
+      return { ...rest, stage: event.stage, ...(event.detail !== undefined && { stageDetail: event.detail }) };
+    }
     case 'totals':
       return withNextEvaluation({
         ...job,
@@ -174,11 +224,20 @@ export function reportOf(event: EvaluationEvent): EvaluationReport {
 
 function afterEvaluation(job: JobTelemetry, event: EvaluationEvent, scoring: Scoring, atMs: number): JobTelemetry {
   const { step, evalLoss, metrics, epoch } = event;
-  const { state, score } = scoreEvaluation(job.scorer, reportOf(event), scoring);
+  const report = reportOf(event);
+  const { state, score } = scoreEvaluation(job.scorer, report, scoring);
   const values: Metrics = { ...metrics, ...(evalLoss !== null && { 'eval/loss': evalLoss }) };
+  const scored = score && bestStepOf(report, score);
   return withNextEvaluation(
     withBest({
       ...atStep(job, step, epoch, atMs),
+      ...(scored && {
+        lastScored: scored,
+        // A checkpoint may come before the evaluation of its step.
+        checkpoints: job.checkpoints.map((entry) =>
+          entry.step === step && entry.attempt === job.attempt ? { ...entry, scored } : entry,
+        ),
+      }),
       metrics: mergedMetrics(job.metrics, values, step),
       nonFiniteCount: job.nonFiniteCount + (event.nonFinite?.length ?? 0),
       scorer: state,
@@ -200,44 +259,6 @@ function afterPoint(job: JobTelemetry, event: Extract<AgentEvent, { type: 'point
   });
 }
 
-function afterCheckpoint(
-  job: JobTelemetry,
-  event: Extract<AgentEvent, { type: 'checkpoint' }>,
-  atMs: number,
-): JobTelemetry {
-  const { step, uri, manifestSHA256, verified } = event;
-  const others = job.checkpoints.filter((entry) => entry.uri !== uri);
-  if (event.removed) {
-    const latest = others.at(-1);
-    const { latestCheckpoint: _removed, ...rest } = job;
-    return withBest({ ...rest, checkpoints: others, ...(latest && { latestCheckpoint: latest }) });
-  }
-  const entry: CheckpointSummary = { step, uri, manifestSHA256, verified, time: atMs };
-  return withBest({ ...job, checkpoints: keptOf([...others, entry], job.scorer.best?.step), latestCheckpoint: entry });
-}
-
-/** The newest of them, and always the best step's: the list of a trainer that removes none must not lose it. */
-function keptOf(checkpoints: readonly CheckpointSummary[], bestStep: number | undefined): readonly CheckpointSummary[] {
-  if (checkpoints.length <= keptCheckpoints) return checkpoints;
-  const surplus = checkpoints.findIndex((entry) => entry.step !== bestStep);
-  return checkpoints.toSpliced(surplus, 1);
-}
-
-/** The best step with the address of its weights, as far as a verified checkpoint of that step is known (promise 3). */
-function withBest(job: JobTelemetry): JobTelemetry {
-  const { best } = job.scorer;
-  if (!best) return job;
-  const stored = job.checkpoints.find((entry) => entry.step === best.step && entry.verified);
-  return {
-    ...job,
-    best: {
-      ...best,
-      verified: stored !== undefined,
-      ...(stored && { uri: stored.uri, manifestSHA256: stored.manifestSHA256 }),
-    },
-  };
-}
-
 function atStep(job: JobTelemetry, step: number, epoch: number | null | undefined, atMs: number): JobTelemetry {
   const marks = pushMark(job.marks, { step, atMs });
   const remaining = eta(marks, step, job.totalSteps);
@@ -245,6 +266,7 @@ function atStep(job: JobTelemetry, step: number, epoch: number | null | undefine
   return {
     ...rest,
     step,
+    firstStep: job.firstStep ?? step,
     marks,
     ...(typeof epoch === 'number' && { epoch }),
     ...(remaining && { eta: remaining }),
@@ -256,26 +278,4 @@ function withNextEvaluation(job: JobTelemetry): JobTelemetry {
   if (every === undefined || every === 0) return job;
   const next = (Math.floor((job.step ?? 0) / every) + 1) * every;
   return { ...job, nextEvaluationStep: totalSteps === undefined ? next : Math.min(next, totalSteps) };
-}
-
-function mergedMetrics(before: readonly MetricSummary[], values: Metrics, step: number): readonly MetricSummary[] {
-  const byName = new Map(before.map((metric) => [metric.name, metric]));
-  for (const [name, value] of Object.entries(values)) {
-    if (value === null) continue;
-    const old = byName.get(name);
-    if (!old && !shownMetrics.has(name) && others(byName) >= keptMetrics - shownMetrics.size) continue;
-    const better = !old || (lowerIsBetter(name) ? value < old.best : value > old.best);
-    byName.set(name, { name, value, step, best: better ? value : old.best, bestStep: better ? step : old.bestStep });
-  }
-  return [...byName.values()];
-}
-
-function others(byName: ReadonlyMap<string, MetricSummary>): number {
-  let shown = 0;
-  for (const name of shownMetrics) if (byName.has(name)) shown += 1;
-  return byName.size - shown;
-}
-
-function lowerIsBetter(name: string): boolean {
-  return /loss|error|perplexity|rmse|mae|mse/i.test(name);
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Scoring } from '../scoring/best.ts';
 import { admission, isLateFinal, type Refusal } from './admission.ts';
 import type { Batch, BatchAnswer, Command } from './protocol.ts';
-import { Roster } from './roster.ts';
+import { Roster, type PodLease } from './roster.ts';
 import type { AttemptRow, StoredBatch, TelemetryStore } from './store/store.ts';
 import { contact, reduce, withFinal, type JobTelemetry } from './summary.ts';
 import { StoreHealth } from './storehealth.ts';
@@ -155,6 +155,11 @@ export class Telemetry {
     if (row) this.#roster.put(row, commands);
   }
 
+  /** How long the attempt's pod may go on; every answer says how much of it is left. */
+  setLease(uid: string, attempt: number, lease: PodLease): void {
+    this.#roster.setLease(uid, attempt, lease);
+  }
+
   /** Whether this token, for this pod, may speak for the attempt. */
   admit(token: string, uid: string, attempt: number, podID: string): Refusal | undefined {
     const refusal = admission(this.#options.keyring, { token, uid, attempt, podID }, this.attempt(uid, attempt));
@@ -245,11 +250,19 @@ export class Telemetry {
   #answer(uid: string, attempt: number, acknowledged: BatchAnswer['acknowledged']): BatchAnswer {
     const { keyring, clock } = this.#options;
     const known = this.#roster.get(uid, attempt);
+    const nowMs = clock.now();
+    const secondsUntil = (ms: number): number => Math.max(0, (ms - nowMs) / 1000);
     return {
       acknowledged,
       commands: known?.commands ?? [],
       token: known ? mintToken(keyring, uid, attempt, known.row.nonce) : null,
-      serverTime: new Date(clock.now()).toISOString(),
+      lease: known?.lease
+        ? {
+            remainingSeconds: secondsUntil(known.lease.untilMs),
+            endsInSeconds: known.lease.endsAtMs === undefined ? null : secondsUntil(known.lease.endsAtMs),
+          }
+        : null,
+      serverTime: new Date(nowMs).toISOString(),
     };
   }
 

@@ -129,9 +129,9 @@ describe('answers and lists that cannot be trusted', () => {
     expect(rig.simulator.live()).toHaveLength(1);
   });
 
-  test('a host that vanishes fails the job, with what is known', async () => {
+  test('a host that vanishes, with no retry left, fails the job with what is known', async () => {
     const namespace = await rig.namespace();
-    await rig.create(namespace, 'vanished', stubSpec('heartbeat'));
+    await rig.create(namespace, 'vanished', stubSpec('heartbeat', { runPolicy: { hostFaultLimit: 0 } }));
     const job = await rig.until(namespace, 'vanished', ({ status }) => status?.phase === 'Running');
     rig.simulator.pods.lose(job.status?.attempt?.podID ?? '', 'vanish');
     const failed = await rig.until(namespace, 'vanished', ({ status }) => status?.phase === 'Failed');

@@ -27,7 +27,7 @@ describe('the life of a job', () => {
 
   test('fails with what the trainer said', async () => {
     const namespace = await rig.namespace();
-    await rig.create(namespace, 'bad', stubSpec('fail'));
+    await rig.create(namespace, 'bad', stubSpec('fail', { runPolicy: { backoffLimit: 0 } }));
     const job = await rig.until(namespace, 'bad', ({ status }) => status?.phase === 'Failed');
     expect(job.status?.failure).toMatchObject({ reason: 'TrainerFailed', exitCode: 1, attempt: 1 });
     expect(condition(job, 'Failed')).toMatchObject({ status: 'True', reason: 'TrainerFailed' });

@@ -33,14 +33,17 @@ describe('deadlines, silence and budget end a job and its pod', () => {
   });
 
   test('a trainer that never connects within startDeadlineSeconds', async () => {
-    const job = await failed('never', stubSpec('never', { runPolicy: { startDeadlineSeconds: 2 } }));
+    const job = await failed('never', stubSpec('never', { runPolicy: { startDeadlineSeconds: 2, hostFaultLimit: 0 } }));
     expect(job.status?.failure?.reason).toBe('StartDeadlineExceeded');
     expect(job.status?.failure?.message).toContain('check that the image exists');
     expect(bill('never')).toHaveLength(1);
   });
 
   test('a trainer that falls silent for heartbeatTimeoutSeconds', async () => {
-    const job = await failed('silent', stubSpec('silent', { watchdog: { heartbeatTimeoutSeconds: 5 } }));
+    const job = await failed(
+      'silent',
+      stubSpec('silent', { watchdog: { heartbeatTimeoutSeconds: 5 }, runPolicy: { hostFaultLimit: 0 } }),
+    );
     expect(job.status?.failure?.reason).toBe('HeartbeatLost');
     expect(job.status?.attempts).toMatchObject([{ number: 1, reason: 'HeartbeatLost' }]);
   });

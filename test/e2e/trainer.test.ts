@@ -125,7 +125,8 @@ describe('the trainer in a pod', () => {
   });
 
   test('a trainer that is killed: the signal, its last words and its log are in status', async () => {
-    const job = await ended('crash', script('import os; print("so far", flush=True); os.kill(os.getpid(), 9)'));
+    const killed = 'import os; print("so far", flush=True); os.kill(os.getpid(), 9)';
+    const job = await ended('crash', script(killed, { runPolicy: { backoffLimit: 0 } }));
     expect(job.status?.failure).toMatchObject({ reason: 'TrainerFailed', exitCode: -9 });
     expect(job.status?.failure?.message).toContain('SIGKILL');
     expect(job.status?.attempts?.[0]?.logTail).toContain('so far');
@@ -247,7 +248,7 @@ file = pathlib.Path(os.environ["TRAININGJOB_FILE_ROOT"] + "/volume/go")
 while not file.exists():
     time.sleep(0.05)
 `;
-    await rig.create(namespace, 'alone', script(text));
+    await rig.create(namespace, 'alone', script(text, { runPolicy: { hostFaultLimit: 0 } }));
     const job = await rig.until(namespace, 'alone', ({ status }) => status?.phase === 'Running', 60_000);
     await rig.kill();
     const ownEnd = rig.simulator.nextCall((call) => call.byPod && call.method === 'DELETE', 60_000);

@@ -9,6 +9,7 @@ import { jobEvents } from '../../controller/reconcile/jobevents.ts';
 import type { CreateResult } from '../../controller/reconcile/snapshot.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { scoreEvaluation, initialScorer } from '../../controller/scoring/best.ts';
+import { contact, type JobTelemetry } from '../../controller/telemetry/summary.ts';
 import {
   at,
   final,
@@ -116,6 +117,7 @@ const heard = telemetry({
 const going = {
   ...heard,
   step: 10,
+  firstStep: 10,
   lastReportAt: at(30),
   lastSequence: 4,
   metrics: [{ name: 'train/loss', value: 0.651, step: 10, best: 0.651, bestStep: 10 }],
@@ -128,6 +130,9 @@ const checkpoint = {
   manifestSHA256: 'c'.repeat(64),
   verified: true,
   time: at(41),
+  attempt: 1,
+  scorer: scored.state,
+  scored: scored.state.best!,
 };
 const evaluated = {
   ...going,
@@ -157,6 +162,23 @@ const reported = {
   },
 };
 const accepted = { terminates: { pod1: { sentAtMs: at(91), acceptedAtMs: at(91) } }, lastWriteAtMs: at(91) };
+
+/** An evaluation more, whose step leads and whose weights never come. */
+const second = scoreEvaluation(
+  scored.state,
+  { ...evaluation, step: 40, evalLoss: 0.5, trainLoss: 0.5 },
+  { strategy: 'MultiMetric' },
+);
+const leading: JobTelemetry = {
+  ...evaluated,
+  step: 40,
+  evaluations: 2,
+  scorer: second.state,
+  best: { ...second.state.best!, verified: false },
+};
+const kept: JobTelemetry = { ...evaluated, lastReportAt: at(44), checkpoints: [{ ...checkpoint, time: at(44) }] };
+const pausing: SnapshotParts = { ...job, spec: { ...job.spec, suspend: true } };
+const anew: SnapshotParts = { ...job, spec: { ...job.spec, restartToken: '2' } };
 
 const capped: SnapshotParts = {
   ...job,
@@ -341,6 +363,73 @@ const stories: Readonly<Record<string, readonly (readonly [string, string])[]>> 
       },
     ],
     rented,
+  ),
+  'host-lost': played(
+    [
+      { name: 'best-without-weights', world: { ...job, ...with1, nowMs: at(41), telemetry: leading } },
+      { name: 'lost', world: { ...job, nowMs: at(81), telemetry: leading, lists: [list(55), list(80)] } },
+      { name: 'closed', world: { ...job, nowMs: at(81), telemetry: leading, lists: [list(55), list(80)] } },
+      { name: 'recovering', world: { ...job, nowMs: at(82), telemetry: leading, lists: [list(80)] } },
+      { name: 'next-attempt', world: { ...job, nowMs: at(91), telemetry: leading, lists: [list(80)] } },
+      {
+        name: 'created',
+        world: { ...job, nowMs: at(92), telemetry: leading, own: { freshIntent: 2 } },
+        answer: { kind: 'created', pod: pod({ attempt: 2, createdAt: at(92) }) },
+      },
+      {
+        name: 'resumed',
+        world: {
+          ...job,
+          nowMs: at(101),
+          pods: [pod({ attempt: 2, createdAt: at(92) })],
+          telemetry: contact(leading, leading.uid, 2, 'pod2', at(100)),
+        },
+      },
+    ],
+    rented,
+  ),
+  'out-of-retries': played(
+    [
+      {
+        name: 'failed',
+        world: {
+          ...job,
+          ...with1,
+          nowMs: at(41),
+          spec: { ...job.spec, runPolicy: { ...spec.runPolicy, backoffLimit: 0 } },
+          telemetry: {
+            ...evaluated,
+            finals: { 1: final({ outcome: 'Failed', exitCode: 4, reason: 'OutOfMemory', message: 'No memory.' }) },
+          },
+        },
+      },
+    ],
+    rented,
+  ),
+  suspended: played(
+    [
+      { name: 'asked', world: { ...pausing, ...with1, nowMs: at(42), telemetry: evaluated } },
+      { name: 'checkpointing', world: { ...pausing, ...with1, nowMs: at(43), telemetry: evaluated } },
+      { name: 'stored', world: { ...pausing, ...with1, nowMs: at(45), telemetry: kept } },
+      { name: 'terminating', world: { ...pausing, ...with1, nowMs: at(46), telemetry: kept }, terminated: true },
+      { name: 'closed', world: { ...pausing, nowMs: at(81), telemetry: kept, lists: [list(55), list(80)] } },
+      { name: 'suspended', world: { ...pausing, nowMs: at(82), telemetry: kept } },
+      { name: 'rests', world: { ...pausing, nowMs: at(90_000), telemetry: kept } },
+      { name: 'resumed', world: { ...job, nowMs: at(90_001), telemetry: kept } },
+      { name: 'next-attempt', world: { ...job, nowMs: at(90_002), telemetry: kept } },
+    ],
+    rented,
+  ),
+  restarted: played(
+    [
+      { name: 'runs', world: { ...job, ...with1, nowMs: at(41), telemetry: evaluated } },
+      { name: 'token-changed', world: { ...anew, ...with1, nowMs: at(42), telemetry: evaluated } },
+      { name: 'ending', world: { ...anew, ...with1, nowMs: at(43), telemetry: evaluated }, terminated: true },
+      { name: 'closed', world: { ...anew, nowMs: at(81), telemetry: evaluated, lists: [list(55), list(80)] } },
+      { name: 'new-run', world: { ...anew, nowMs: at(82), telemetry: evaluated } },
+      { name: 'next-attempt', world: { ...anew, nowMs: at(83), telemetry: evaluated } },
+    ],
+    { ...rented, run: { number: 1, specHash: 'a'.repeat(64), restartToken: '', firstAttempt: 1 } },
   ),
   stalled: played([
     { name: 'accepted', world: job },

@@ -46,6 +46,8 @@ const full: JobSeries = {
   pricePerHourUsd: 2.99,
   costUsd: 12.5,
   lastReportSeconds: 1.75e9,
+  attempt: 3,
+  retries: { user: 0, host: 2 },
 };
 
 /** What the operator itself does to each metric once. */
@@ -168,9 +170,20 @@ describe('series of a job', () => {
     ['trainingjob_price_usd_per_hour', 2.99],
     ['trainingjob_cost_usd', 12.5],
     ['trainingjob_last_report_timestamp_seconds', 1.75e9],
+    ['trainingjob_attempt', 3],
   ])('%s', async (name, value) => {
     jobs.replace([['u1', full]]);
     expect(await samplesOf(name)).toEqual([{ name, labels: { namespace: 'team', name: 'a' }, value }]);
+  });
+
+  test('retries have one series for each kind of fault', async () => {
+    jobs.replace([['u1', full]]);
+    const name = 'trainingjob_retries';
+    const labels = { namespace: 'team', name: 'a' };
+    expect(await samplesOf(name)).toEqual([
+      { name, labels: { ...labels, fault: 'user' }, value: 0 },
+      { name, labels: { ...labels, fault: 'host' }, value: 2 },
+    ]);
   });
 
   test('the phase is one series, of the phase that holds', async () => {
@@ -220,7 +233,8 @@ describe('series of a job', () => {
           names.map((each, index) => [String(index), { ...full, namespace, name: each, phase: each }] as const),
         );
         const families = parseExposition(hostile.render());
-        for (const { samples } of families.values()) expect(samples.map(({ labels }) => labels['name'])).toEqual(names);
+        for (const { samples } of families.values())
+          expect([...new Set(samples.map(({ labels }) => labels['name']))]).toEqual(names);
         const phases = families.get('trainingjob_status_phase')?.samples ?? [];
         expect(phases.map(({ labels }) => labels)).toEqual(
           names.map((each) => ({ namespace, name: each, phase: each })),

@@ -169,18 +169,51 @@ describe('evaluations', () => {
     });
   });
 
-  test('a later attempt goes on from the state of the one before', async () => {
+  const bests = async (job: Reporter): Promise<readonly unknown[]> =>
+    (await read(job, 'evaluations')).items.map((item: { attempt: number; step: number; best: boolean }) => [
+      item.attempt,
+      item.step,
+      item.best,
+    ]);
+
+  test('a later attempt begins anew', async () => {
     const first = await openReporter(ingest.telemetry);
     await post(ingest.url, first, batch(first, 1, [evaluation(10, 0.5)]));
     const second = await openReporter(ingest.telemetry, { uid: first.uid, attempt: 2 });
-    await post(ingest.url, second, batch(second, 1, [evaluation(5, 0.9), evaluation(15, 0.4)]));
-    const { items } = await read(first, 'evaluations');
-    expect(items.map((item: { attempt: number; best: boolean }) => [item.attempt, item.best])).toEqual([
-      [1, true],
-      [2, false],
-      [2, true],
+    await post(ingest.url, second, batch(second, 1, [evaluation(5, 0.9), evaluation(15, 0.95)]));
+    expect(await bests(first)).toEqual([
+      [1, 10, true],
+      [2, 5, true],
+      [2, 15, false],
     ]);
-    expect(ingest.telemetry.summary(first.uid)?.best?.step).toBe(15);
+    expect(ingest.telemetry.summary(first.uid)?.best?.step).toBe(5);
+  });
+
+  test('one that resumes goes on from the state that its checkpoint was reported with, as the live scorer does', async () => {
+    const uri = 'file:///c/20';
+    const first = await openReporter(ingest.telemetry);
+    const stored = { type: 'checkpoint', step: 20, uri, manifestSHA256: 'b'.repeat(64), verified: true };
+    await post(ingest.url, first, batch(first, 1, [evaluation(10, 0.9), evaluation(20, 0.5), stored]));
+    await post(ingest.url, first, batch(first, 2, [evaluation(30, 0.3)]));
+    const second = await openReporter(ingest.telemetry, { uid: first.uid, attempt: 2 });
+    const resumed = { type: 'resumed', step: 20, uri, rejected: [{ uri: 'file:///c/30', reason: 'it is gone' }] };
+    await post(
+      ingest.url,
+      second,
+      batch(second, 1, [{ type: 'started', trainerVersion: '1', deadMan: 'Armed' }, resumed]),
+    );
+    await post(ingest.url, second, batch(second, 2, [point(25), evaluation(30, 0.6), evaluation(40, 0.4)]));
+    expect(await bests(first)).toEqual([
+      [1, 10, true],
+      [1, 20, true],
+      [1, 30, true],
+      [2, 30, false],
+      [2, 40, true],
+    ]);
+    const summary = ingest.telemetry.summary(first.uid);
+    expect(summary).toMatchObject({ resumedFromStep: 20, deadMan: 'Armed', best: { step: 40 }, evaluations: 4 });
+    const { items } = await read(first, 'evaluations');
+    expect(summary?.best?.score).toBe(items[4].score);
   });
 });
 
@@ -204,6 +237,7 @@ test('checkpoints: the ones that are there, verified or not', async () => {
   const { items } = await read(job, 'checkpoints');
   expect(items).toEqual([
     {
+      attempt: 1,
       step: 20,
       uri: 'file:///c/20',
       manifestSHA256: 'b'.repeat(64),
@@ -211,6 +245,7 @@ test('checkpoints: the ones that are there, verified or not', async () => {
       time: expect.stringContaining('T'),
     },
     {
+      attempt: 1,
       step: 30,
       uri: 'file:///c/30',
       manifestSHA256: 'b'.repeat(64),

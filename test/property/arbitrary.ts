@@ -11,7 +11,8 @@ import type { CreateResult, OwnWrites, Snapshot } from '../../controller/reconci
 import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import type { ListRecord } from '../../controller/runpod/inventory.ts';
-import type { FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
+import { initialScorer, type BestStep } from '../../controller/scoring/best.ts';
+import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
 import { at, final, isoAt, nameOf, pod, snapshot, spec, telemetry } from '../unit/snapshot.ts';
 
 /** Snapshots of all kinds, also of those that no history leads to: decide must have an answer to each. */
@@ -52,7 +53,12 @@ const attempts: Arbitrary<Attempt> = fc
       billedTo: instant,
       connectedTime: instant,
       stop: noted,
-      end: noted,
+      end: fc.tuple(noted, fc.constantFrom('Suspended', 'Restarted', 'PodLost')).map(([entry, reason]) => ({
+        ...entry,
+        reason,
+        ...(reason === 'PodLost' && { fault: 'Host' as const }),
+      })),
+      checkpointing: fc.record({ time: instant }),
     }),
     fc.constantFrom('small', 'large', 'removed'),
     instant,
@@ -90,8 +96,38 @@ const pods: Arbitrary<readonly CloudPod[]> = fc.uniqueArray(
 );
 
 const finals: Arbitrary<FinalSummary> = fc
-  .constantFrom<FinalSummary['outcome']>('Succeeded', 'Failed', 'Stopped')
-  .map((outcome) => final({ outcome, exitCode: outcome === 'Succeeded' ? 0 : 3, reason: `Trainer${outcome}` }));
+  .tuple(fc.constantFrom<FinalSummary['outcome']>('Succeeded', 'Failed', 'Stopped'), fc.constantFrom(1, 3, 7, 143))
+  .map(([outcome, exitCode]) =>
+    final({ outcome, exitCode: outcome === 'Succeeded' ? 0 : exitCode, reason: `Trainer${outcome}` }),
+  );
+
+const checkpoints: Arbitrary<readonly CheckpointSummary[]> = fc.array(
+  fc
+    .tuple(number, fc.nat(500), instantMs, fc.boolean(), fc.boolean())
+    .map(([attempt, step, time, verified, scored]) => ({
+      attempt,
+      step,
+      time,
+      verified,
+      uri: `file:///v/${attempt}/${step}`,
+      manifestSHA256: 'c'.repeat(64),
+      scorer: initialScorer,
+      ...(scored && { scored: bestStep(step) }),
+    })),
+  { maxLength: 4 },
+);
+
+function bestStep(step: number): BestStep {
+  return {
+    step,
+    evalLoss: 1,
+    trainLoss: null,
+    trainLossStep: null,
+    score: step / 100,
+    components: {},
+    scorerVersion: 1,
+  };
+}
 
 const reported: Arbitrary<JobTelemetry> = fc
   .tuple(
@@ -110,6 +146,12 @@ const reported: Arbitrary<JobTelemetry> = fc
       trainerVersion: fc.constant('0.1.0'),
       logTail: fc.array(fc.string({ maxLength: 700 }), { maxLength: 30 }),
       metrics: fc.constant([{ name: 'eval/loss', value: 0, step: 0, best: 0, bestStep: 0 }]),
+      progressAt: instantMs,
+      firstStep: fc.nat(500),
+      resumedFromStep: fc.nat(500),
+      checkpoints,
+      best: fc.nat(500).map((step) => ({ ...bestStep(step), verified: false })),
+      deadMan: fc.constantFrom('Armed' as const, 'Unarmed' as const),
       eta: fc.record({ remainingSeconds: fc.double({ min: 0, noNaN: true }), confidence: fc.constant('Low' as const) }),
     }),
   )
@@ -174,6 +216,17 @@ const worlds = fc.record({
   status: partly({
     startTime: instant,
     completionTime: instant,
+    suspendTime: instant,
+    resumeTime: instant,
+    retryTime: instant,
+    retries: fc.record({ user: fc.nat(3), host: fc.nat(6), interruption: fc.nat(21) }),
+    run: fc.record({
+      number: fc.integer({ min: 1, max: 3 }),
+      specHash: fc.constant('a'.repeat(64)),
+      restartToken: fc.constantFrom('', '', '', 'other'),
+      firstAttempt: number,
+      activeSeconds: fc.nat(100),
+    }),
     outcome: fc.record({
       result: fc.constantFrom('Succeeded' as const, 'Failed' as const),
       reason: fc.constant('Decided'),
@@ -194,6 +247,9 @@ const worlds = fc.record({
       { maxLength: 20 },
     ),
   }),
+  suspend: fc.constantFrom(false, false, true),
+  ttlSecondsAfterFinished: fc.option(fc.constantFrom(0, 100, 31_536_000), { nil: undefined, freq: 2 }),
+  noProgressTimeoutSeconds: fc.constantFrom(60, 1800),
   /** Outcomes and ends of jobs are less common than jobs that go on. */
   ended: fc.constantFrom(false, false, true),
   deleted: fc.constantFrom(false, false, true),
@@ -249,10 +305,13 @@ export const snapshots: Arbitrary<Snapshot> = worlds.map((world) => {
       ...(world.ended && outcome && completionTime !== undefined && { completionTime }),
     },
     spec: {
+      suspend: world.suspend,
+      watchdog: { ...spec.watchdog, noProgressTimeoutSeconds: world.noProgressTimeoutSeconds },
       ...(world.budget && { budget: world.budget }),
       runPolicy: {
         ...spec.runPolicy,
         placementDeadlineSeconds: world.placementDeadlineSeconds,
+        ...(world.ttlSecondsAfterFinished !== undefined && { ttlSecondsAfterFinished: world.ttlSecondsAfterFinished }),
         ...(world.activeDeadlineSeconds !== undefined && { activeDeadlineSeconds: world.activeDeadlineSeconds }),
       },
     },

@@ -8,6 +8,7 @@ import type { Plan } from '../../controller/reconcile/plan.ts';
 import type { Snapshot } from '../../controller/reconcile/snapshot.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { statusChange } from '../../controller/reconcile/statuschange.ts';
+import { nowMs } from '../unit/snapshot.ts';
 import { snapshots } from './arbitrary.ts';
 import { explore } from './runs.ts';
 
@@ -72,6 +73,7 @@ test('a create has its finalizer and its intent, and nothing of the job beside i
     expect(metadata.finalizers).toContain(finalizer);
     expect(metadata.deletionTimestamp).toBeUndefined();
     expect(outcome).toBeUndefined();
+    expect(snapshot.job.spec.suspend).toBe(false);
     expect(attempt).toMatchObject({ state: 'Intent', number: snapshot.own.freshIntent });
     expect(plan.action.attempt).toMatchObject({ number: attempt?.number, podName: attempt?.podName });
     expect(snapshot.job.spec.compute.candidates).toContainEqual(plan.action.candidate);
@@ -125,12 +127,55 @@ test('a job is finished only with an outcome and nothing left (I5)', () => {
   });
 });
 
-test('an outcome never changes, an attempt never falls, a completion time stays (I5)', () => {
-  always(({ status: before }, _, after) => {
+test('an outcome never changes within a run, an attempt never falls, a completion time stays (I5)', () => {
+  always(({ status: before }, { record }, after) => {
+    if (record.restarted) {
+      expect(after.attempt?.number ?? 0).toBe(before.attempt?.number ?? 0);
+      expect(after.run?.number).toBe((before.run?.number ?? 0) + 1);
+      for (const gone of ['outcome', 'failure', 'completionTime', 'best', 'progress', 'retries', 'attempts'])
+        expect(after).not.toHaveProperty(gone);
+      return;
+    }
     if (before.outcome) expect([after.outcome, after.failure]).toEqual([before.outcome, before.failure]);
     expect(after.attempt?.number ?? 0).toBeGreaterThanOrEqual(before.attempt?.number ?? 0);
     if (before.completionTime !== undefined) expect(after.completionTime).toBe(before.completionTime);
     if (before.startTime !== undefined) expect(after.startTime).toBe(before.startTime);
+  });
+});
+
+test('an object is deleted only when it is finished, for as long as it was told to live', () => {
+  always(({ status, job, nowMs: now }, { action }) => {
+    if (action.kind !== 'deleteResource') return;
+    expect(status.outcome).toBeDefined();
+    const seconds = (now - Date.parse(status.completionTime ?? '')) / 1000;
+    expect(seconds).toBeGreaterThanOrEqual(job.spec.runPolicy.ttlSecondsAfterFinished ?? Number.NaN);
+  });
+});
+
+test('a new run begins only by a changed token, and never over a pod', () => {
+  always((snapshot, { record }) => {
+    if (!record.restarted) return;
+    const { run, attempt, completionTime } = snapshot.status;
+    expect(run?.restartToken).not.toBe(snapshot.job.spec.restartToken);
+    if (completionTime === undefined) expect(['Observed', 'Unknown']).not.toContain(attempt?.state);
+  });
+});
+
+test('an attempt that is to be tried again is counted once, and within the limit', () => {
+  always(({ status: before, job }, { record }, after) => {
+    if (!record.retries) return expect(after.retries).toEqual(record.restarted ? undefined : before.retries);
+    expect(before.attempt?.end).toBeUndefined();
+    expect(after.attempt?.end?.fault).toBeDefined();
+    expect(Date.parse(after.retryTime ?? '')).toBeGreaterThan(nowMs);
+    expect(after.phase === 'Recovering' || job.metadata.deletionTimestamp !== undefined).toBe(true);
+    const { user = 0, host = 0, interruption = 0 } = after.retries ?? {};
+    const counters: readonly (readonly [number, number, number])[] = [
+      [before.retries?.user ?? 0, user, job.spec.runPolicy.backoffLimit],
+      [before.retries?.host ?? 0, host, job.spec.runPolicy.hostFaultLimit],
+      [before.retries?.interruption ?? 0, interruption, job.spec.runPolicy.interruptionLimit],
+    ];
+    expect(counters.reduce((sum, [old, now]) => sum + now - old, 0)).toBe(1);
+    for (const [old, now, limit] of counters) expect(now === old || now <= limit).toBe(true);
   });
 });
 

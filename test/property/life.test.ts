@@ -34,8 +34,23 @@ const steps = fc.array(
     },
     { weight: 2, arbitrary: fc.constant(named('restart', (world) => world.boot())) },
     { weight: 3, arbitrary: fc.constant(named('watch', (world) => world.watch())) },
-    { weight: 2, arbitrary: fc.constant(named('contact', (world) => world.hear(false))) },
-    { weight: 1, arbitrary: fc.constant(named('final report', (world) => world.hear(true))) },
+    { weight: 2, arbitrary: fc.constant(named('contact', (world) => world.hear('contact'))) },
+    {
+      weight: 2,
+      arbitrary: fc
+        .constantFrom('checkpoint' as const, 'succeeded' as const, 'failed' as const, 'preempted' as const)
+        .map((word) => named(word, (world) => world.hear(word))),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.boolean().map((suspend) => named(`suspend: ${suspend}`, (world) => world.patch({ suspend }))),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom('', 'one', 'two')
+        .map((restartToken) => named(`restartToken: ${restartToken}`, (world) => world.patch({ restartToken }))),
+    },
     { weight: 1, arbitrary: fc.constant(named('job deleted', (world) => world.deleteJob())) },
     { weight: 1, arbitrary: fc.constant(named('pods lost', (world) => world.live.clear())) },
   ),
@@ -44,13 +59,16 @@ const steps = fc.array(
 
 /** Faults stop, trainers report their end, lists come every ten seconds: the job must end, and with it the bill (I13). */
 async function calm(world: World): Promise<void> {
+  world.patch({ suspend: false });
   for (let round = 0; round < 200; round += 1) {
     world.clock.advance(10_000);
     world.watch();
     await world.list();
-    world.hear(true);
+    world.hear('succeeded');
     await world.passes(undisturbed);
-    if (!world.job || world.job.status?.completionTime !== undefined) break;
+    const { status, spec } = world.job ?? {};
+    const finished = status?.completionTime !== undefined && status.run?.restartToken === spec?.restartToken;
+    if (!world.job || finished) break;
   }
   world.watch();
   await world.passes(undisturbed);
@@ -93,6 +111,45 @@ test('a status that is wiped by hand at any time costs no second pod and leaves 
       expect(world.broken).toEqual([]);
     }),
   );
+});
+
+test('a job whose trainer fails every time is tried again as often as it may, and no more', async () => {
+  const world = new World();
+  for (let round = 0; round < 60 && world.job?.status?.completionTime === undefined; round += 1) {
+    world.clock.advance(10_000);
+    await world.list();
+    world.hear('failed');
+    await world.passes(undisturbed);
+    world.watch();
+  }
+  expect(world.broken).toEqual([]);
+  expect(world.asked).toHaveLength(3);
+  expect(world.job?.status).toMatchObject({ phase: 'Failed', retries: { user: 2, host: 0, interruption: 0 } });
+});
+
+test('a suspended job rents nothing, however long, and then goes on; a time to live ends its object', async () => {
+  const world = new World();
+  world.patch({ suspend: true, runPolicy: { ...world.job!.spec.runPolicy, ttlSecondsAfterFinished: 100 } });
+  for (let round = 0; round < 5; round += 1) {
+    world.watch();
+    await world.list();
+    await world.passes(undisturbed);
+    world.clock.advance(20_000_000);
+  }
+  expect(world.job?.status?.phase).toBe('Suspended');
+  expect(world.asked).toEqual([]);
+  await calm(world);
+  expect(world.job?.status?.phase).toBe('Succeeded');
+  world.clock.advance(99_000);
+  await world.passes(undisturbed);
+  expect(world.job?.metadata.deletionTimestamp).toBeUndefined();
+  world.clock.advance(1000);
+  for (let round = 0; round < 3; round += 1) {
+    await world.passes(undisturbed);
+    world.watch();
+  }
+  expect(world.job).toBeUndefined();
+  expect(world.broken).toEqual([]);
 });
 
 test('an undisturbed job: one create, one pod, success', async () => {

@@ -1,6 +1,12 @@
 import pino from 'pino';
 import { parsePodName } from '../../controller/api/identity.ts';
-import { finalizer, keyOf, type TrainingJob, type TrainingJobStatus } from '../../controller/api/trainingjob.ts';
+import {
+  finalizer,
+  keyOf,
+  type TrainingJob,
+  type TrainingJobSpec,
+  type TrainingJobStatus,
+} from '../../controller/api/trainingjob.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
 import { reconcile, type LoopContext, type PassResult } from '../../controller/reconcile/loop.ts';
 import { WriteMemory } from '../../controller/reconcile/memory.ts';
@@ -8,11 +14,12 @@ import { observe } from '../../controller/reconcile/observe.ts';
 import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import { Inventory } from '../../controller/runpod/inventory.ts';
-import type { JobTelemetry } from '../../controller/telemetry/summary.ts';
+import { initialScorer } from '../../controller/scoring/best.ts';
+import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
 import { ManualClock } from '../unit/manualclock.ts';
 import { final, installation, policy, pod, snapshot, telemetry } from '../unit/snapshot.ts';
 
-export const effects = ['finalizers', 'status', 'create', 'delete', 'open'] as const;
+export const effects = ['finalizers', 'status', 'create', 'delete', 'open', 'expire'] as const;
 export const mishaps = ['crashBefore', 'crashAfter', 'failBefore', 'failAfter'] as const;
 /** What goes wrong in one pass; `create:refuse` is Runpod's own no. */
 export type Fault = `${(typeof effects)[number]}:${(typeof mishaps)[number]}` | 'create:refuse' | 'none';
@@ -24,6 +31,17 @@ export interface Plot {
 }
 
 const log = pino({ enabled: false });
+
+const ends: Readonly<Record<string, FinalSummary>> = {
+  succeeded: final(),
+  failed: final({ outcome: 'Failed', exitCode: 1, reason: 'TrainerFailed' }),
+  preempted: final({ outcome: 'Stopped', exitCode: 143, reason: 'Preempted' }),
+};
+
+function stored(attempt: number, time: number): CheckpointSummary {
+  const uri = `file:///volume/${attempt}-${time}`;
+  return { step: 10, uri, manifestSHA256: 'c'.repeat(64), verified: true, time, attempt, scorer: initialScorer };
+}
 
 /**
  * One job, its API server, its Runpod account and an operator that may die between any two of its effects: the product's own
@@ -90,18 +108,30 @@ export class World {
     this.#change({ status: { observedGeneration: -1 } });
   }
 
-  /** The trainers of all pods that run make contact, or report their end. */
-  hear(ends: boolean): void {
+  /** As `kubectl patch` does it. */
+  patch(change: Partial<TrainingJobSpec>): void {
+    if (!this.job) return;
+    const { metadata, spec } = this.job;
+    this.#change({ metadata: { ...metadata, generation: metadata.generation + 1 }, spec: { ...spec, ...change } });
+  }
+
+  /** The trainers of all pods that run make contact, store a checkpoint, or report their end. */
+  hear(word: 'contact' | 'checkpoint' | 'succeeded' | 'failed' | 'preempted'): void {
+    const nowMs = this.clock.now();
     for (const { id, name } of this.live.values()) {
       const attempt = parsePodName(name)?.attempt ?? 0;
       if ((this.report?.attempt ?? 0) > attempt) continue;
-      const finals = { ...this.report?.finals, ...(ends && { [attempt]: final() }) };
+      const same = this.report?.attempt === attempt ? this.report : undefined;
+      const end = ends[word];
+      const checkpoints = this.report?.checkpoints ?? [];
       this.report = telemetry({
         attempt,
         podID: id,
-        firstContactAt: this.clock.now(),
-        lastReportAt: this.clock.now(),
-        finals,
+        firstContactAt: same?.firstContactAt ?? nowMs,
+        lastReportAt: nowMs,
+        // The first final report of an attempt stands.
+        finals: { ...(end && { [attempt]: end }), ...this.report?.finals },
+        checkpoints: word === 'checkpoint' ? [...checkpoints, stored(attempt, nowMs)] : checkpoints,
       });
     }
   }
@@ -138,6 +168,7 @@ export class World {
     const heard = { summary: () => this.report, ingestReadyAtMs: this.#ingestReadyAtMs };
     const secrets = { readSecretKey: () => Promise.reject(new Error('no Secret is named')) };
     const catalog = { current: () => undefined };
+    const runs = { ofJob: () => undefined, succeededBefore: () => undefined };
     return {
       clock,
       memory,
@@ -150,13 +181,22 @@ export class World {
         createCloudPod: (body) => this.#effect('create', () => this.#create(body.name)),
         deleteCloudPod: (id) => this.#effect('delete', () => this.#delete(id)),
         openAttempt: () => this.#effect('open', () => ({ token: 't', keyID: 'k' })),
+        deleteResource: (job) =>
+          this.#effect('expire', () => {
+            this.#current(job);
+            this.deleteJob();
+          }),
       },
       job: () => this.#cached,
       observe: (job) =>
-        observe({ clock, memory, inventory, telemetry: heard, secrets, catalog, installation, policy }, job),
+        observe({ clock, memory, inventory, telemetry: heard, secrets, catalog, installation, policy, runs }, job),
       writeStatus: (job, status) => this.#effect('status', () => this.#writeStatus(job, status)),
       remember: (job) => {
         this.#cached = this.job && job;
+      },
+      refresh: () => {
+        this.#cached = this.job;
+        return Promise.resolve();
       },
       emit: () => undefined,
       passed: () => Promise.resolve(),
@@ -218,8 +258,17 @@ export class World {
   #writeStatus(job: TrainingJob, written: TrainingJobStatus): TrainingJob {
     const before = this.#current(job).status ?? {};
     const status = JSON.parse(JSON.stringify(written)) as TrainingJobStatus;
-    if (before.outcome && JSON.stringify(before.outcome) !== JSON.stringify(status.outcome))
+    const runs = (status.run?.number ?? 1) - (before.run?.number ?? 1);
+    if (runs === 0 && before.outcome && JSON.stringify(before.outcome) !== JSON.stringify(status.outcome))
       this.broken.push('I5: outcome');
+    if (runs !== 0 && status.run?.restartToken === before.run?.restartToken)
+      this.broken.push('a run that nobody asked for');
+    if (runs !== 0 && this.live.size > 0) this.broken.push('a new run while a pod of the old one bills');
+    if (Number(status.cost?.accrued ?? 0) < Number(before.cost?.accrued ?? 0))
+      this.broken.push('spent money comes back');
+    const { runPolicy } = job.spec;
+    if ((status.retries?.user ?? 0) > runPolicy.backoffLimit) this.broken.push('too many retries');
+    if ((status.retries?.host ?? 0) > runPolicy.hostFaultLimit) this.broken.push('too many retries of a host');
     if ((status.attempt?.number ?? 0) < (before.attempt?.number ?? 0)) this.broken.push('I5: attempt falls');
     if (status.completionTime !== undefined && this.live.size > 0) this.broken.push('finished while a pod bills');
     return this.#change({ status });
@@ -231,6 +280,8 @@ export class World {
     if (attempt?.podName !== name || attempt.state !== 'Intent') this.broken.push('I3: a create without its intent');
     if (this.asked.includes(name)) this.broken.push('I2: two creates of one attempt');
     if (this.live.size > 0) this.broken.push('I2: a create while a pod bills');
+    if (this.#cached?.spec.suspend) this.broken.push('a create while the job is suspended');
+    if (this.#cached?.status?.outcome) this.broken.push('a create after the end');
     this.asked.push(name);
     this.#pods += 1;
     const made = pod({ id: `pod${this.#pods}`, name, createdAt: this.clock.now() });

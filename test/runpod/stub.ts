@@ -2,11 +2,26 @@ import { randomBytes } from 'node:crypto';
 import type { Container } from './container.ts';
 
 interface StubAnswer {
-  readonly commands?: readonly { readonly type: string }[];
+  readonly commands?: readonly { readonly id?: string; readonly type: string }[];
+}
+
+interface StubConfig {
+  readonly agent: { readonly heartbeatSeconds: number };
+  readonly resume?: { readonly checkpoints: readonly { readonly uri: string; readonly step: number }[] } | null;
 }
 
 /** What a stub does after it connected; its image is `stub:` and this word. */
-const behaviours = ['heartbeat', 'succeed', 'fail', 'silent', 'never', 'stubborn'] as const;
+const behaviours = [
+  'heartbeat',
+  'succeed',
+  'fail',
+  'silent',
+  'never',
+  'stubborn',
+  'checkpoint',
+  'failonce',
+  'preempted',
+] as const;
 type Behaviour = (typeof behaviours)[number];
 
 /** What is wrong with an image that begins with `stub:`. */
@@ -22,7 +37,11 @@ export function stubImageProblem(image: string): string | undefined {
  * - succeed, fail: reports a few points and an end;
  * - silent: is never heard again;
  * - never: does not connect at all;
- * - stubborn: gives signs of life and ignores every command.
+ * - stubborn: gives signs of life and ignores every command;
+ * - checkpoint: goes on from the checkpoint that it is offered, reports ten steps more with their evaluation, and then waits;
+ *   it obeys a stop, and stores a checkpoint when it is asked for one;
+ * - failonce: fails in the first attempt and succeeds in any other;
+ * - preempted: reports that its pod was ended from outside.
  */
 export function runStub(image: string, env: Readonly<Record<string, string>>): Container {
   const wanted = image.slice('stub:'.length);
@@ -48,9 +67,7 @@ async function live(behaviour: Behaviour, env: Readonly<Record<string, string>>,
     'x-runpod-pod-id': podID,
     'content-type': 'application/json',
   };
-  const config = (await repeated(() => fetch(`${base}/config`, { headers, signal }), signal)) as {
-    agent: { heartbeatSeconds: number };
-  };
+  const config = (await repeated(() => fetch(`${base}/config`, { headers, signal }), signal)) as StubConfig;
   const session = randomBytes(8).toString('hex');
   let sequence = 0;
   const post = (events: readonly object[]): Promise<unknown> => {
@@ -58,24 +75,28 @@ async function live(behaviour: Behaviour, env: Readonly<Record<string, string>>,
     return repeated(() => fetch(`${base}/events`, { method: 'POST', headers, body, signal }), signal);
   };
   await post([{ type: 'started', trainerVersion: 'stub' }]);
-  if (behaviour === 'succeed' || behaviour === 'fail') {
-    await post(story());
-    const good = behaviour === 'succeed';
-    await post([
-      {
-        type: 'final',
-        outcome: good ? 'Succeeded' : 'Failed',
-        exitCode: good ? 0 : 1,
-        reason: good ? 'Succeeded' : 'TrainerFailed',
-        message: good ? 'The stub is done.' : 'The stub failed on purpose.',
-      },
-    ]);
-  }
+  const end = endOf(behaviour, env['TRAININGJOB_ATTEMPT'] === '1');
+  if (end) await post(story([10, 20, 30]));
+  if (end) await post([end]);
   if (behaviour === 'silent') return;
-  let over = behaviour === 'succeed' || behaviour === 'fail' || behaviour === 'stubborn';
+  let step = 0;
+  if (behaviour === 'checkpoint') {
+    const from = config.resume?.checkpoints[0];
+    if (from) await post([{ type: 'resumed', step: from.step, uri: from.uri, rejected: [] }]);
+    step = (from?.step ?? 0) + 10;
+    await post(story([step]));
+  }
+  let over = end !== undefined || behaviour === 'stubborn';
+  const obeyed = new Set<string>();
   while (!signal.aborted) {
     await delay(config.agent.heartbeatSeconds * 1000, signal);
     const answer = (await post([])) as StubAnswer;
+    const asked = answer.commands?.find((command) => command.type === 'checkpoint')?.id;
+    if (behaviour === 'checkpoint' && asked !== undefined && !obeyed.has(asked)) {
+      obeyed.add(asked);
+      const uri = `file:///volume/stub/${env['TRAININGJOB_UID']}/${step}`;
+      await post([{ type: 'checkpoint', step, uri, manifestSHA256: 'c'.repeat(64), verified: true }]);
+    }
     if (!over && answer.commands?.some((command) => command.type === 'stop')) {
       over = true;
       await post([
@@ -85,8 +106,28 @@ async function live(behaviour: Behaviour, env: Readonly<Record<string, string>>,
   }
 }
 
-function story(): readonly object[] {
-  const steps = [10, 20, 30];
+/** The final report of a stub that ends by itself. */
+function endOf(behaviour: Behaviour, first: boolean): object | undefined {
+  const type = 'final';
+  switch (behaviour) {
+    case 'succeed':
+      return { type, outcome: 'Succeeded', exitCode: 0, reason: 'Succeeded', message: 'The stub is done.' };
+    case 'fail':
+      return { type, outcome: 'Failed', exitCode: 1, reason: 'TrainerFailed', message: 'The stub failed on purpose.' };
+    case 'failonce':
+      return endOf(first ? 'fail' : 'succeed', first);
+    case 'preempted':
+      return { type, outcome: 'Stopped', exitCode: 143, reason: 'Preempted', message: 'The stub was sent away.' };
+    case 'heartbeat':
+    case 'silent':
+    case 'never':
+    case 'stubborn':
+    case 'checkpoint':
+      return undefined;
+  }
+}
+
+function story(steps: readonly number[]): readonly object[] {
   return [
     { type: 'totals', totalSteps: 30, evaluationEverySteps: 10 },
     ...steps.flatMap((step) => [

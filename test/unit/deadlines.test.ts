@@ -7,7 +7,11 @@ import { connectedAtMs, deadlines, nextDeadlineMs } from '../../controller/recon
 import { at, attempt, final, isoAt, nowMs, pod, snapshot, spec, telemetry, type SnapshotParts } from './snapshot.ts';
 
 const run = (parts: SnapshotParts): Plan | undefined => deadlines(snapshot(parts));
-const reason = (parts: SnapshotParts): string | undefined => run(parts)?.record.outcome?.reason;
+/** Why the job fails, or the attempt ends and is tried again. */
+const reason = (parts: SnapshotParts): string | undefined => {
+  const { outcome, attempt: ended } = run(parts)?.record ?? {};
+  return outcome?.reason ?? ended?.end?.reason;
+};
 const policyOf = (changes: Partial<TrainingJobSpec['runPolicy']>): Partial<TrainingJobSpec> => ({
   runPolicy: { ...spec.runPolicy, ...changes },
 });
@@ -197,6 +201,42 @@ describe('a trainer that was asked to stop', () => {
     ],
     ['silence ends it before', stopping(-60, { telemetry: telemetry({ lastReportAt: at(-300) }) }), 'HeartbeatLost'],
   ] as const)('%s', (_, parts, expected) => expect(reason(parts)).toBe(expected));
+});
+
+describe('a trainer that gets no further', () => {
+  const stuck = (seconds: number | undefined, more: SnapshotParts = {}): SnapshotParts => ({
+    status: { attempt: attempt({ connectedTime: isoAt(-9000) }) },
+    telemetry: telemetry(seconds === undefined ? {} : { progressAt: at(-seconds) }),
+    ...more,
+  });
+  const stopped = (parts: SnapshotParts): string | undefined => run(parts)?.record.attempt?.stop?.reason;
+  const ended = (graceSeconds: number): TrainingJobStatus => ({
+    attempt: attempt({
+      connectedTime: isoAt(-9000),
+      stop: { reason: 'NoProgress', message: 'No new step.', time: isoAt(-graceSeconds) },
+    }),
+  });
+
+  test.each([
+    ['has its time', stuck(1799), undefined],
+    ['is asked to stop, with a checkpoint', stuck(1800), 'NoProgress'],
+    ['is not blamed for our absence', stuck(9000, { ingestReadyAtMs: at(-1799) }), undefined],
+    ['is not judged where it never told a step or a stage', stuck(undefined), undefined],
+    ['is not judged by an earlier attempt', stuck(9000, { telemetry: telemetry({ attempt: 2 }) }), undefined],
+    ['is let be once it has ended', stuck(9000, { telemetry: telemetry({ finals: { 1: final() } }) }), undefined],
+  ] as const)('%s', (_, parts, expected) => expect(stopped(parts)).toBe(expected));
+
+  test('counts as a fault of the trainer, whether it confirms the stop or not', () => {
+    const late = run({ status: ended(120), telemetry: telemetry() });
+    expect(late?.record).toMatchObject({ attempt: { end: { reason: 'NoProgress', fault: 'User' } } });
+    const report = final({ outcome: 'Stopped', exitCode: 130, reason: 'Stopped' });
+    const told = { status: ended(5), pods: [pod()], telemetry: telemetry({ finals: { 1: report } }) };
+    expect(decide(snapshot(told)).record).toMatchObject({ retries: { user: 1 } });
+  });
+
+  test('is looked at when its time is over', () => {
+    expect(nextDeadlineMs(snapshot(stuck(1700, { telemetry: telemetry({ progressAt: at(-1700) }) })))).toBe(at(100));
+  });
 });
 
 describe('the budget', () => {

@@ -112,7 +112,7 @@ describe('a pod besides the recorded one', () => {
     const parts = { status: { attempt: second }, pods, telemetry: telemetry({ attempt: 2, lastReportAt: at(-301) }) };
     expect(decide(snapshot(parts))).toMatchObject({
       stage: 'deadlines',
-      record: { outcome: { reason: 'HeartbeatLost' } },
+      record: { attempt: { end: { reason: 'HeartbeatLost' } } },
     });
   });
 

@@ -16,6 +16,7 @@ import {
   nowMs,
   pod,
   snapshot,
+  spec,
   telemetry,
   type SnapshotParts,
 } from './snapshot.ts';
@@ -42,6 +43,13 @@ describe('proof that a pod is gone', () => {
     ['both started after our last write', { lists: goneLists, own: { lastWriteAtMs: at(-41) } }, true],
     ['one started before our last write', { lists: goneLists, own: { lastWriteAtMs: at(-39) } }, false],
     ['one started with our last write', { lists: goneLists, own: { lastWriteAtMs: at(-40) } }, false],
+    [
+      'its trainer was heard after one of them',
+      { lists: goneLists, telemetry: telemetry({ lastReportAt: at(-20) }) },
+      false,
+    ],
+    ['its trainer was heard before both', { lists: goneLists, telemetry: telemetry({ lastReportAt: at(-41) }) }, true],
+    ['the trainer of another attempt was heard', { lists: goneLists, telemetry: telemetry({ attempt: 9 }) }, true],
     ['both started after a restart', { lists: goneLists, own: { processStartedAtMs: at(-41) } }, true],
     ['one is older than this process', { lists: goneLists, own: { processStartedAtMs: at(-39) } }, false],
   ];
@@ -214,7 +222,12 @@ describe('settle', () => {
     const parts = {
       status: { attempt: ended, outcome },
       lists: goneLists,
-      telemetry: telemetry({ step: 200, finals: { 1: final({ logTail: ['bye'] }) } }),
+      telemetry: telemetry({
+        firstStep: 10,
+        step: 200,
+        finals: { 1: final({ logTail: ['bye'] }) },
+        lastReportAt: at(-60),
+      }),
     };
     expect(run(parts)).toMatchObject({
       action: { kind: 'none' },
@@ -229,6 +242,7 @@ describe('settle', () => {
           startTime: isoAt(-58),
           endTime: isoAt(-50),
           cost: '0.0003',
+          firstStep: 10,
           lastStep: 200,
           exitCode: 0,
           logTail: ['bye'],
@@ -274,6 +288,26 @@ describe('settle', () => {
       record: {},
       say: { reason: 'TrainerSucceeded', message: 'Done.' },
     });
+  });
+});
+
+describe('a finished job that has a time to live', () => {
+  const rest = (ttlSecondsAfterFinished: number, completed: number): ReturnType<typeof settle> =>
+    settle(
+      snapshot({
+        status: { outcome, completionTime: isoAt(completed) },
+        spec: { runPolicy: { ...spec.runPolicy, ttlSecondsAfterFinished } },
+      }),
+    );
+
+  test.each([
+    [100, -99, 'none', 1000],
+    [100, -100, 'deleteResource', undefined],
+    [0, 0, 'deleteResource', undefined],
+    [31_536_000, -5, 'none', 31_535_995_000],
+  ])('%i s, finished %i s ago: %s', (ttl, completed, action, requeueAfterMs) => {
+    expect(rest(ttl, completed)).toMatchObject({ stage: 'rest', action: { kind: action } });
+    expect(rest(ttl, completed)?.requeueAfterMs).toBe(requeueAfterMs);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Backoff } from '../../controller/queue/backoff.ts';
-import { priorities, WorkQueue } from '../../controller/queue/workqueue.ts';
+import { priorities, WorkQueue, type QueueObserver } from '../../controller/queue/workqueue.ts';
 import { ManualClock } from './manualclock.ts';
 
 describe('backoff', () => {
@@ -97,6 +97,16 @@ describe('work queue', () => {
     expect(await queue.take()).toBe('a');
   });
 
+  test('of one priority the heaviest is served first, those of equal weight as they came; priority goes before weight', async () => {
+    const weights: Record<string, number> = { cheap: 0.1, dear: 3, dearest: 9 };
+    const queue = new WorkQueue(new ManualClock(), { weight: (key) => weights[key] ?? 0 });
+    for (const key of ['a', 'cheap', 'b', 'dearest', 'dear']) queue.add(key);
+    queue.add('report', priorities.urgent);
+    const order: (string | undefined)[] = [];
+    for (let count = 0; count < 6; count += 1) order.push(await queue.take());
+    expect(order).toEqual(['report', 'dearest', 'dear', 'cheap', 'a', 'b']);
+  });
+
   test('those who wait for a key get it in their order; closing frees them', async () => {
     const clock = new ManualClock();
     const queue = new WorkQueue(clock);
@@ -124,13 +134,14 @@ describe('work queue', () => {
   test('tells what it does', async () => {
     const clock = new ManualClock();
     const told: string[] = [];
-    const queue = new WorkQueue(clock, {
+    const observe: QueueObserver = {
       add: () => told.push('add'),
       depth: (items) => told.push(`depth ${items}`),
       latencySeconds: (seconds) => told.push(`latency ${seconds}`),
       workSeconds: (seconds) => told.push(`work ${seconds}`),
       retry: () => told.push('retry'),
-    });
+    };
+    const queue = new WorkQueue(clock, { observe });
     queue.add('a');
     clock.advance(2000);
     await queue.take();

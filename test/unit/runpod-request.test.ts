@@ -2,13 +2,14 @@ import { describe, expect, test } from 'vitest';
 import type { Candidate, TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import { createBody } from '../../controller/runpod/request.ts';
 
-function body(candidate: Partial<Candidate>, spec: object = {}, compute: object = {}) {
+function body(candidate: Partial<Candidate>, spec: object = {}, compute: object = {}, hardEndSeconds?: number) {
   const whole: Candidate = { name: 'c', cloud: 'Secure', ...candidate };
   return createBody({
     job: { uid: 'uid', namespace: 'team', name: 'job' },
     spec: {
       trainer: {},
       compute: { candidates: [whole], containerDiskGB: 20, ...compute },
+      watchdog: { deadManSeconds: 2700 },
       ...spec,
     } as unknown as TrainingJobSpec,
     candidate: whole,
@@ -19,6 +20,7 @@ function body(candidate: Partial<Candidate>, spec: object = {}, compute: object 
     token: 'the-token',
     telemetryUrl: 'https://operator.example.org',
     trainerImage: 'default/trainer:1',
+    ...(hardEndSeconds !== undefined && { hardEndSeconds }),
   });
 }
 
@@ -27,7 +29,7 @@ const cpu = { flavor: 'cpu3c', vcpus: 4 } as const;
 
 describe('the body of a create', () => {
   test('of a GPU', () => {
-    expect(body({ gpu }, {}, { minCudaVersion: '12.8' })).toEqual({
+    expect(body({ gpu }, {}, { minCudaVersion: '12.8' }, 3600)).toEqual({
       name: 'tj-abcdef-uid-a3-x9q2-job',
       image: 'default/trainer:1',
       disk: 20,
@@ -42,6 +44,8 @@ describe('the body of a create', () => {
         TRAININGJOB_URL: 'https://operator.example.org',
         TRAININGJOB_TOKEN: 'the-token',
         TRAININGJOB_GPU_COUNT: '2',
+        TRAININGJOB_DEAD_MAN_SECONDS: '2700',
+        TRAININGJOB_HARD_END_SECONDS: '3600',
       },
       gpu: { id: 'NVIDIA L40S', count: 2, minCudaVersion: '12.8' },
     });
@@ -51,6 +55,7 @@ describe('the body of a create', () => {
     const made = body({ cpu }, {}, { minCudaVersion: '12.8' });
     expect(made).toMatchObject({ cpu: { id: 'cpu3c', vcpuCount: 4 }, env: { TRAININGJOB_GPU_COUNT: '0' } });
     expect(made).not.toHaveProperty('gpu');
+    expect(made.env).not.toHaveProperty('TRAININGJOB_HARD_END_SECONDS');
   });
 
   test.each<[string, object, object, object, object]>([

@@ -24,6 +24,9 @@ export const uid = '0123abcd-4567-4890-abcd-ef0123456789';
 export const installation = 'abc123';
 
 export const spec: TrainingJobSpec = {
+  suspend: false,
+  restartToken: '',
+  readyWhen: 'Started',
   trainer: { custom: { command: ['python', 'train.py'] } },
   compute: {
     candidates: [
@@ -33,8 +36,14 @@ export const spec: TrainingJobSpec = {
     containerDiskGB: 20,
   },
   scoring: { strategy: 'MultiMetric' },
-  runPolicy: { placementDeadlineSeconds: 14_400, startDeadlineSeconds: 1200 },
-  watchdog: { heartbeatTimeoutSeconds: 300 },
+  runPolicy: {
+    backoffLimit: 2,
+    hostFaultLimit: 5,
+    interruptionLimit: 20,
+    placementDeadlineSeconds: 14_400,
+    startDeadlineSeconds: 1200,
+  },
+  watchdog: { heartbeatTimeoutSeconds: 300, noProgressTimeoutSeconds: 1800, deadManSeconds: 2700 },
 };
 
 export const policy: Policy = {
@@ -43,6 +52,8 @@ export const policy: Policy = {
   stopGraceMs: 120_000,
   refusalBackoffMs: 15_000,
   refusalBackoffMaxMs: 300_000,
+  retryBackoffMs: 10_000,
+  retryBackoffMaxMs: 300_000,
   excludeMs: 3_600_000,
   recheckMs: 15_000,
   progressWriteMs: 15_000,
@@ -130,7 +141,10 @@ export function final(changes: Partial<FinalSummary> = {}): FinalSummary {
 }
 
 export interface SnapshotParts extends Partial<
-  Pick<Snapshot, 'nowMs' | 'telemetry' | 'ingestReadyAtMs' | 'nonce' | 'installation' | 'missingSecrets' | 'catalog'>
+  Pick<
+    Snapshot,
+    'nowMs' | 'telemetry' | 'ingestReadyAtMs' | 'nonce' | 'installation' | 'missingSecrets' | 'catalog' | 'ran'
+  >
 > {
   readonly metadata?: Partial<ObjectMeta>;
   readonly spec?: Partial<TrainingJobSpec>;
@@ -189,6 +203,7 @@ export function snapshot(parts: SnapshotParts = {}): Snapshot {
     installation: parts.installation ?? installation,
     missingSecrets: parts.missingSecrets ?? [],
     catalog: parts.catalog,
+    ran: parts.ran,
     policy: { ...policy, ...parts.policy },
   };
 }

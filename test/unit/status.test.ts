@@ -35,6 +35,27 @@ describe('phase', () => {
       {},
       'Running',
     ],
+    [
+      'a pod whose end is a fault that is tried again',
+      { attempt: attempt({ end: { ...end, fault: 'Host' } }) },
+      { telemetry: telemetry() },
+      'Recovering',
+    ],
+    ['the wait for a retry', { attempt: attempt({ state: 'Gone' }), retryTime: isoAt(1) }, {}, 'Recovering'],
+    ['that wait, when it is over', { attempt: attempt({ state: 'Gone' }), retryTime: isoAt(0) }, {}, 'Placing'],
+    [
+      'a checkpoint that is waited for',
+      { attempt: attempt({ checkpointing: { time: isoAt(-1) } }) },
+      { telemetry: telemetry() },
+      'Checkpointing',
+    ],
+    ['a suspended job', { attempt: attempt({ state: 'Gone' }), suspendTime: isoAt(-1) }, {}, 'Suspended'],
+    [
+      'a run that begins after another',
+      { attempt: attempt({ state: 'Gone' }), run: { number: 2, specHash: 'a', firstAttempt: 2 } },
+      {},
+      'Pending',
+    ],
     ['a pod that is to be ended', { attempt: attempt({ end }) }, { telemetry: telemetry() }, 'Terminating'],
     [
       'a deletion',
@@ -62,7 +83,7 @@ describe('phase', () => {
   });
 
   test('a completion time without an outcome is no end', () => {
-    expect(phaseOf({ completionTime: isoAt(-1) }, undefined, false)).toBe('Pending');
+    expect(phaseOf({ completionTime: isoAt(-1) }, undefined, false, at(0))).toBe('Pending');
   });
 });
 
@@ -84,6 +105,9 @@ describe('kstatus reads', () => {
     ['Placing, stalled', { attempt: attempt({ state: 'Refused' }) }, stalled, 'Failed'],
     ['Provisioning', { attempt: attempt() }, say, 'InProgress'],
     ['Running', { attempt: attempt({ connectedTime: isoAt(-9) }) }, say, 'Current'],
+    ['Checkpointing', { attempt: attempt({ checkpointing: { time: isoAt(-1) } }) }, say, 'InProgress'],
+    ['Recovering', { attempt: attempt({ state: 'Gone' }), retryTime: isoAt(9) }, say, 'InProgress'],
+    ['Suspended', { suspendTime: isoAt(-9) }, say, 'InProgress'],
     ['Terminating', { attempt: attempt(), outcome }, say, 'InProgress'],
     ['Terminating, stalled', { attempt: attempt(), outcome }, stalled, 'Failed'],
     ['Succeeded', { outcome, completionTime: isoAt(-1) }, say, 'Current'],
@@ -175,6 +199,50 @@ describe('conditions', () => {
     ['Complete of a failure', { status: { outcome: failed, completionTime: isoAt(-1) } }, 'Complete', undefined],
     ['Failed of a failure', { status: { outcome: failed, completionTime: isoAt(-1) } }, 'Failed', 'True PodLost'],
     ['Stalled of a failure', { status: { outcome: failed, completionTime: isoAt(-1) } }, 'Stalled', 'True PodLost'],
+    ['never suspended', {}, 'Suspended', undefined],
+    ['suspended', { status: { suspendTime: isoAt(-1) } }, 'Suspended', 'True JobSuspended'],
+    ['Ready while suspended', { status: { suspendTime: isoAt(-1) } }, 'Ready', 'False Because'],
+    ['Reconciling while suspended', { status: { suspendTime: isoAt(-1) } }, 'Reconciling', 'False Steady'],
+    ['resumed', { status: { resumeTime: isoAt(-1) } }, 'Suspended', 'False JobResumed'],
+    [
+      'Ready only after success, while running',
+      { status: { attempt: attempt() }, telemetry: telemetry(), spec: { readyWhen: 'Succeeded' } },
+      'Ready',
+      'False Because',
+    ],
+    [
+      'Ready only after success, after it',
+      { status: { outcome, completionTime: isoAt(-1) }, spec: { readyWhen: 'Succeeded' } },
+      'Ready',
+      'True Succeeded',
+    ],
+    [
+      'a silent trainer that is tried again',
+      {
+        status: { attempt: attempt({ end: { reason: 'HeartbeatLost', message: '', time: isoAt(-1), fault: 'Host' } }) },
+      },
+      'TrainerConnected',
+      'False HeartbeatLost',
+    ],
+    [
+      'an attempt that is over',
+      {
+        status: {
+          attempt: attempt({
+            connectedTime: isoAt(-9),
+            end: { reason: 'PodLost', message: '', time: isoAt(-1), fault: 'Host' },
+          }),
+        },
+      },
+      'TrainerConnected',
+      'False AttemptOver',
+    ],
+    [
+      'a trainer that stores a checkpoint',
+      { status: { attempt: attempt({ checkpointing: { time: isoAt(-1) } }) } },
+      'TrainerConnected',
+      'True HeartbeatFresh',
+    ],
     ['Ready while running', { status: { attempt: attempt() }, telemetry: telemetry() }, 'Ready', 'True Because'],
     [
       'Ready while deleted',
@@ -529,6 +597,25 @@ describe('events for people', () => {
     ]);
     expect(jobEvents({ best }, { best: { ...best, verified: true } })).toEqual([]);
     expect(reasons({ best }, { best: { ...best, step: 40 } })).toEqual(['Normal NewBest']);
+  });
+
+  test('a new run, a suspension and its end', () => {
+    const first = { number: 1, specHash: 'a' };
+    expect(reasons({ run: first }, { run: { ...first, number: 2 } })).toEqual(['Normal RunBegun']);
+    expect(reasons({}, { run: first })).toEqual([]);
+    const still = { suspendTime: isoAt(-1) };
+    expect(reasons({}, still)).toEqual(['Normal JobSuspended']);
+    expect(reasons(still, still)).toEqual([]);
+    expect(reasons(still, { resumeTime: isoAt(0) })).toEqual(['Normal JobResumed']);
+  });
+
+  test('a best step that was never stored and gives way to one that was', () => {
+    const best = { step: 60, score: '0.4', scorerVersion: 1, verified: false };
+    const verified = { ...best, step: 40, score: '0.5', verified: true };
+    expect(jobEvents({ best }, { best: verified })).toMatchObject([
+      { type: 'Warning', reason: 'BestFellBack', message: expect.stringContaining('step 60') as string },
+    ]);
+    expect(reasons({ best }, { best: { ...verified, score: '0.3' } })).toEqual(['Normal NewBest']);
   });
 
   test('a stall is told when it begins and when its reason changes', () => {

@@ -12,6 +12,8 @@ import { at, attempt, final, isoAt, list, pod, snapshot, spec, telemetry, type S
 const run = (parts: SnapshotParts = {}): Plan | undefined =>
   track(snapshot({ status: { attempt: attempt() }, pods: [pod()], ...parts }));
 const outcome = (parts: SnapshotParts): object | undefined => run(parts)?.record.outcome;
+/** Why the attempt ends to be tried again. */
+const end = (parts: SnapshotParts): object | undefined => run(parts)?.record.attempt?.end;
 const stop = { reason: 'BudgetExceeded', message: 'Money is used up.', time: isoAt(-20) };
 
 test.each(['Intent', 'Unknown', 'Refused', 'Gone', 'Abandoned'] as const)(
@@ -60,7 +62,8 @@ describe('the final report of the trainer decides', () => {
       exitCode: 3,
       attempt: 1,
     });
-    expect(run(with1({ ...failed, exitCode: 0 }))?.record.failure).toMatchObject({ exitCode: 0 });
+    const never = { spec: { runPolicy: { ...spec.runPolicy, backoffLimit: 0 } } };
+    expect(run(with1({ ...failed, exitCode: 0 }, never))?.record.failure).toMatchObject({ exitCode: 0 });
     expect(run(with1({}))?.record.failure).toBeUndefined();
   });
 
@@ -74,7 +77,7 @@ describe('the final report of the trainer decides', () => {
 
   test('a report and a deadline in the same pass: the report', () => {
     const parts = { status: { attempt: attempt({ createTime: isoAt(-9999) }) }, pods: [pod()] };
-    expect(decide(snapshot(parts)).record.outcome?.reason).toBe('StartDeadlineExceeded');
+    expect(decide(snapshot(parts)).record.attempt?.end?.reason).toBe('StartDeadlineExceeded');
     const reported = { ...parts, telemetry: telemetry({ lastReportAt: at(-9999), finals: { 1: final() } }) };
     expect(decide(snapshot(reported)).record.outcome?.reason).toBe('TrainerSucceeded');
   });
@@ -88,9 +91,7 @@ describe('what Runpod says of the pod', () => {
     ['EXITED', 'PodStopped'],
     ['ERROR', 'PodError'],
   ] as const)('%s', (status, reason) => {
-    expect(outcome({ pods: [pod({ status })] })).toEqual(
-      reason && expect.objectContaining({ result: 'Failed', reason }),
-    );
+    expect(end({ pods: [pod({ status })] })).toEqual(reason && expect.objectContaining({ fault: 'Host', reason }));
   });
 
   test.each([
@@ -101,7 +102,7 @@ describe('what Runpod says of the pod', () => {
     ['two that began before this process', [list(-40), list(-15)], { processStartedAtMs: at(-20) }, undefined],
     ['two that began before its create was answered', [list(-40), list(-15)], { lastWriteAtMs: at(-10) }, undefined],
   ] as const)('%s', (_, lists, own, reason) => {
-    expect(outcome({ pods: [], lists: [...lists], own })).toEqual(reason && expect.objectContaining({ reason }));
+    expect(end({ pods: [], lists: [...lists], own })).toEqual(reason && expect.objectContaining({ reason }));
   });
 
   test('one list without it makes the next come soon, also when the trainer is connected', () => {
@@ -182,7 +183,7 @@ describe('a pod that was placed or charged otherwise than asked', () => {
   });
 
   test('after its end the candidate is left out and the next is asked for', () => {
-    const end = { reason: 'PriceAboveCap', message: 'Too dear.', time: isoAt(-60) };
+    const dear = { reason: 'PriceAboveCap', message: 'Too dear.', time: isoAt(-60) };
     const refusals = [
       {
         candidate: 'small',
@@ -193,7 +194,7 @@ describe('a pod that was placed or charged otherwise than asked', () => {
         retryTime: isoAt(3540),
       },
     ];
-    const status = { attempt: attempt({ end, state: 'Gone' }), placement: { refusals } };
+    const status = { attempt: attempt({ end: dear, state: 'Gone' }), placement: { refusals } };
     expect(decide(snapshot({ status }))).toMatchObject({
       stage: 'place',
       record: { attempt: { number: 2, candidate: 'large' } },

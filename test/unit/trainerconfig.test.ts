@@ -4,7 +4,9 @@ import { configFor } from '../../controller/reconcile/configfor.ts';
 import { runFolder, specHash, trainerConfig } from '../../controller/reconcile/trainerconfig.ts';
 import type { ConfigAnswer } from '../../controller/telemetry/dependencies.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
-import { attempt, isoAt, snapshot, spec, uid, type SnapshotParts } from './snapshot.ts';
+import { initialScorer } from '../../controller/scoring/best.ts';
+import type { CheckpointSummary } from '../../controller/telemetry/summary.ts';
+import { attempt, isoAt, snapshot, spec, telemetry, uid, type SnapshotParts } from './snapshot.ts';
 
 const durations = { heartbeatSeconds: 10, holdSeconds: 120, stopGraceSeconds: 60 };
 
@@ -81,9 +83,9 @@ describe('the hash of what the trainer is asked to do', () => {
 
   test.each<readonly [string, Partial<TrainingJobSpec>]>([
     ['compute', { compute: { ...full.compute, containerDiskGB: 99 } }],
-    ['runPolicy', { runPolicy: { placementDeadlineSeconds: 1, startDeadlineSeconds: 1 } }],
+    ['runPolicy', { runPolicy: { ...spec.runPolicy, placementDeadlineSeconds: 1 } }],
     ['budget', { budget: { maxTotal: '1' } }],
-    ['watchdog', { watchdog: { heartbeatTimeoutSeconds: 5 } }],
+    ['watchdog', { watchdog: { ...spec.watchdog, heartbeatTimeoutSeconds: 5 } }],
   ])('stays with %s', (_, change) => expect(specHash({ ...full, ...change })).toBe(hash));
 });
 
@@ -101,7 +103,7 @@ describe('the folder of a run', () => {
 
 describe('the configuration of an attempt', () => {
   const config = (parts: SnapshotParts): ReturnType<typeof trainerConfig> =>
-    trainerConfig(snapshot(parts).job, { A: '1' }, durations);
+    trainerConfig(snapshot(parts).job, { A: '1' }, durations, null);
 
   test('has all that the trainer is asked to do', () => {
     const hash = 'a'.repeat(64);
@@ -123,6 +125,7 @@ describe('the configuration of an attempt', () => {
       },
       scoring: { strategy: 'MultiMetric' },
       agent: durations,
+      resume: null,
     });
   });
 
@@ -147,7 +150,7 @@ describe('who gets a configuration', () => {
     },
   };
   const ask = (status: TrainingJobStatus, number = 1, parts: SnapshotParts = {}): Promise<ConfigAnswer> =>
-    configFor(snapshot({ ...parts, status }).job, number, secrets, durations);
+    configFor(snapshot({ ...parts, status }).job, number, secrets, durations, parts.telemetry);
   const end = { reason: 'WrongPlace', message: '', time: isoAt(-1) };
   const outcome = { result: 'Failed', reason: 'X', time: isoAt(-1) } as const;
 
@@ -170,9 +173,35 @@ describe('who gets a configuration', () => {
   });
 
   test('not the pod of a job that is gone or going', async () => {
-    expect(await configFor(undefined, 1, secrets, durations)).toEqual({ status: 'superseded' });
+    expect(await configFor(undefined, 1, secrets, durations, undefined)).toEqual({ status: 'superseded' });
     const parts = { metadata: { deletionTimestamp: isoAt(-1) } };
     expect(await ask({ attempt: attempt() }, 1, parts)).toEqual({ status: 'superseded' });
+  });
+
+  test('what this run stored and verified, the newest first, is where it may go on', async () => {
+    const stored = (attemptNumber: number, step: number, verified = true): CheckpointSummary => ({
+      step,
+      uri: `file:///v/${step}`,
+      manifestSHA256: 'c'.repeat(64),
+      verified,
+      time: step,
+      attempt: attemptNumber,
+      scorer: initialScorer,
+    });
+    const checkpoints = [stored(1, 10), stored(2, 20), stored(2, 40, false), stored(3, 60)];
+    const resume = async (firstAttempt: number): Promise<unknown> => {
+      const status = { attempt: attempt({ number: 4 }), run: { number: 2, specHash: 'a', firstAttempt } };
+      const answer = await ask(status, 4, { telemetry: telemetry({ attempt: 3, checkpoints }) });
+      return answer.status === 'ok' ? answer.config.resume : answer;
+    };
+    const manifestSHA256 = 'c'.repeat(64);
+    expect(await resume(2)).toEqual({
+      checkpoints: [
+        { uri: 'file:///v/60', step: 60, manifestSHA256 },
+        { uri: 'file:///v/20', step: 20, manifestSHA256 },
+      ],
+    });
+    expect(await resume(4)).toBeNull();
   });
 
   const env = (name: string, key = 'token'): SnapshotParts => ({
@@ -214,6 +243,7 @@ test('a state of an attempt that is not known is none that gets Secrets', async 
     1,
     { readSecretKey: () => Promise.reject(new Error('asked')) },
     durations,
+    undefined,
   );
   expect(answer.status).toBe('superseded');
 });

@@ -1,5 +1,6 @@
+import { attemptOver } from '../attemptover.ts';
 import { mayHavePod } from '../attempts.ts';
-import { jobCostUsd, stopReserveUsd, usd } from '../cost.ts';
+import { hardEndMs, reachedLimit } from '../limits.ts';
 import { concluded } from '../outcome.ts';
 import { iso, nothing, type Plan } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -17,7 +18,7 @@ export function deadlines(snapshot: Snapshot): Plan | undefined {
   if (attempt.state === 'Intent' && attempt.number === snapshot.own.freshIntent) return withoutPod(snapshot);
   if (attempt.state !== 'Observed') return undefined;
   if (snapshot.telemetry?.finals[attempt.number]) return undefined;
-  return stopping(snapshot) ?? silence(snapshot) ?? limits(snapshot);
+  return stopping(snapshot) ?? silence(snapshot) ?? overLimit(snapshot) ?? noProgress(snapshot);
 }
 
 /** When the next of these limits is reached, in epoch milliseconds; undefined when none will be by time alone. */
@@ -31,14 +32,12 @@ export function nextDeadlineMs(snapshot: Snapshot): number | undefined {
   if (connected === undefined) times.push(startedAtMs(snapshot) + spec.runPolicy.startDeadlineSeconds * 1000);
   else {
     times.push(lastSignOfLifeMs(snapshot) + spec.watchdog.heartbeatTimeoutSeconds * 1000);
-    if (spec.runPolicy.activeDeadlineSeconds !== undefined && !attempt.stop) {
-      times.push(connected + spec.runPolicy.activeDeadlineSeconds * 1000);
-    }
+    const progressMs = lastProgressMs(snapshot);
+    if (progressMs !== undefined && !attempt.stop)
+      times.push(progressMs + spec.watchdog.noProgressTimeoutSeconds * 1000);
   }
-  const left = budgetLeftUsd(snapshot);
-  const rate = Number(attempt.pricePerHour ?? 0);
-  if (left !== undefined && rate > 0 && !attempt.stop)
-    times.push(snapshot.nowMs + (Math.max(0, left) / rate) * 3_600_000);
+  const endMs = hardEndMs(snapshot, connected);
+  if (endMs !== undefined && !attempt.stop) times.push(endMs);
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
@@ -53,12 +52,12 @@ export function connectedAtMs(snapshot: Snapshot): number | undefined {
 function withoutPod(snapshot: Snapshot): Plan | undefined {
   const { status, job, nowMs } = snapshot;
   if (status.outcome) return undefined;
-  const left = budgetLeftUsd(snapshot);
-  if (left !== undefined && left <= 0)
-    return concluded(snapshot, 'deadlines', { result: 'Failed', ...overBudget(snapshot) });
+  const over = reachedLimit(snapshot, undefined);
+  if (over) return concluded(snapshot, 'deadlines', { result: 'Failed', ...over });
   // Only an attempt that had a pod starts the time anew; one whose pod never appeared is part of the wait.
   const lastPod = status.attempts?.findLast((entry) => entry.startTime !== undefined);
-  const sinceMs = Date.parse(lastPod?.endTime ?? status.startTime ?? job.metadata.creationTimestamp);
+  const begun = [lastPod?.endTime, status.startTime ?? job.metadata.creationTimestamp, status.resumeTime];
+  const sinceMs = Math.max(...begun.flatMap((time) => (time === undefined ? [] : [Date.parse(time)])));
   const limit = job.spec.runPolicy.placementDeadlineSeconds;
   if (nowMs < sinceMs + limit * 1000) return undefined;
   return concluded(snapshot, 'deadlines', {
@@ -72,8 +71,7 @@ function withoutPod(snapshot: Snapshot): Plan | undefined {
 function stopping(snapshot: Snapshot): Plan | undefined {
   const stop = snapshot.status.attempt?.stop;
   if (!stop || snapshot.nowMs < Date.parse(stop.time) + snapshot.policy.stopGraceMs) return undefined;
-  return concluded(snapshot, 'deadlines', {
-    result: 'Failed',
+  return attemptOver(snapshot, 'deadlines', {
     reason: stop.reason,
     message: `${stop.message} The trainer did not confirm the stop in ${snapshot.policy.stopGraceMs / 1000} s.`,
   });
@@ -84,38 +82,33 @@ function silence(snapshot: Snapshot): Plan | undefined {
   const { runPolicy, watchdog } = job.spec;
   if (connectedAtMs(snapshot) === undefined) {
     if (nowMs < startedAtMs(snapshot) + runPolicy.startDeadlineSeconds * 1000) return undefined;
-    return concluded(snapshot, 'deadlines', {
-      result: 'Failed',
+    return attemptOver(snapshot, 'deadlines', {
       reason: 'StartDeadlineExceeded',
       message: `The trainer did not connect within ${runPolicy.startDeadlineSeconds} s of the pod's create (spec.runPolicy.startDeadlineSeconds); check that the image exists, that its entry point is the agent, and that pods can reach the operator's address.`,
     });
   }
   if (nowMs < lastSignOfLifeMs(snapshot) + watchdog.heartbeatTimeoutSeconds * 1000) return undefined;
-  return concluded(snapshot, 'deadlines', {
-    result: 'Failed',
+  return attemptOver(snapshot, 'deadlines', {
     reason: 'HeartbeatLost',
     message: `The trainer was silent for ${watchdog.heartbeatTimeoutSeconds} s (spec.watchdog.heartbeatTimeoutSeconds); its last words are in status.attempts.`,
   });
 }
 
-function limits(snapshot: Snapshot): Plan | undefined {
-  const { attempt } = snapshot.status;
-  if (!attempt || attempt.stop) return undefined;
-  const { activeDeadlineSeconds } = snapshot.job.spec.runPolicy;
-  const connected = connectedAtMs(snapshot);
-  if (
-    activeDeadlineSeconds !== undefined &&
-    connected !== undefined &&
-    snapshot.nowMs >= connected + activeDeadlineSeconds * 1000
-  ) {
-    return asked(snapshot, {
-      reason: 'DeadlineExceeded',
-      message: `The run took longer than ${activeDeadlineSeconds} s (spec.runPolicy.activeDeadlineSeconds).`,
-    });
-  }
-  const left = budgetLeftUsd(snapshot);
-  if (left !== undefined && left <= 0) return asked(snapshot, overBudget(snapshot));
-  return undefined;
+function overLimit(snapshot: Snapshot): Plan | undefined {
+  if (snapshot.status.attempt?.stop) return undefined;
+  const limit = reachedLimit(snapshot, connectedAtMs(snapshot));
+  return limit && asked(snapshot, limit);
+}
+
+function noProgress(snapshot: Snapshot): Plan | undefined {
+  if (snapshot.status.attempt?.stop) return undefined;
+  const { noProgressTimeoutSeconds } = snapshot.job.spec.watchdog;
+  const progressMs = lastProgressMs(snapshot);
+  if (progressMs === undefined || snapshot.nowMs < progressMs + noProgressTimeoutSeconds * 1000) return undefined;
+  return asked(snapshot, {
+    reason: 'NoProgress',
+    message: `The trainer reported no new step or stage for ${noProgressTimeoutSeconds} s (spec.watchdog.noProgressTimeoutSeconds).`,
+  });
 }
 
 /** Asks the trainer to stop with a checkpoint; a pod whose trainer never connected has none to make. */
@@ -132,29 +125,20 @@ function asked(snapshot: Snapshot, why: { readonly reason: string; readonly mess
   };
 }
 
-function overBudget(snapshot: Snapshot): { readonly reason: string; readonly message: string } {
-  const limit = snapshot.job.spec.budget?.maxTotal ?? '';
-  return {
-    reason: 'BudgetExceeded',
-    message: `The job's cost reached ${limit} USD (spec.budget.maxTotal), less what the last checkpoint may cost.`,
-  };
-}
-
-/** USD until the budget stops the job; undefined without a budget. */
-function budgetLeftUsd(snapshot: Snapshot): number | undefined {
-  const { budget } = snapshot.job.spec;
-  if (!budget) return undefined;
-  const rate = Number(snapshot.status.attempt?.pricePerHour ?? 0);
-  const limit = Number(budget.maxTotal);
-  const spent = jobCostUsd(snapshot.status, snapshot.nowMs);
-  return Number(usd(limit - stopReserveUsd(limit, rate, snapshot.policy.stopGraceMs / 1000) - spent, 9));
-}
-
 /** Like silence: a trainer that could not reach us while we were away gets its time from our return on. */
 function startedAtMs(snapshot: Snapshot): number {
   const { attempt } = snapshot.status;
   const created = Date.parse(attempt?.createTime ?? attempt?.intentTime ?? snapshot.job.metadata.creationTimestamp);
   return Math.max(created, snapshot.ingestReadyAtMs);
+}
+
+/**
+ * When the trainer last got further, or we could hear of it again. Undefined for one that tells neither steps nor stages: it
+ * cannot be judged by them.
+ */
+function lastProgressMs({ telemetry, status, ingestReadyAtMs }: Snapshot): number | undefined {
+  if (telemetry?.progressAt === undefined || telemetry.attempt !== status.attempt?.number) return undefined;
+  return Math.max(telemetry.progressAt, ingestReadyAtMs);
 }
 
 /** Silence counts from the later of the last report and the moment we could hear one: our own outage ends no healthy pod. */

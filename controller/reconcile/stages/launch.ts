@@ -1,3 +1,4 @@
+import { hardEndSeconds } from '../limits.ts';
 import type { Plan } from '../plan.ts';
 import { iso, nothing } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -17,9 +18,15 @@ export function launch(snapshot: Snapshot): Plan | undefined {
       requeueAfterMs: 0,
     };
   }
+  const endSeconds = hardEndSeconds(snapshot, candidate);
   return {
     stage: 'launch',
-    action: { kind: 'createPod', attempt: { ...attempt, createTime: iso(snapshot.nowMs) }, candidate },
+    action: {
+      kind: 'createPod',
+      attempt: { ...attempt, createTime: iso(snapshot.nowMs) },
+      candidate,
+      ...(endSeconds !== undefined && { hardEndSeconds: endSeconds }),
+    },
     record: {},
     say: asking(snapshot, `Asking Runpod for candidate ${candidate.name}.`),
     requeueAfterMs: 0,

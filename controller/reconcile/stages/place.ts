@@ -29,8 +29,9 @@ export function place(snapshot: Snapshot): Plan | undefined {
 
 function intent(snapshot: Snapshot, candidate: Candidate): Plan {
   const { job, status, installation, nonce } = snapshot;
-  // A status that was wiped forgets the number; the store of telemetry does not, and no number is used twice.
-  const number = Math.max(status.attempt?.number ?? 0, snapshot.telemetry?.attempt ?? 0) + 1;
+  // A status that was wiped forgets the number; the store does not, and no number is used twice.
+  const known = [status.attempt?.number ?? 0, snapshot.telemetry?.attempt ?? 0, snapshot.ran?.own?.attempts ?? 0];
+  const number = Math.max(...known) + 1;
   const name = podName({ installation, uid12: uid12(job.metadata.uid), attempt: number, nonce }, job.metadata.name);
   return {
     stage: 'place',

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Attempt } from '../../api/trainingjob.ts';
 import type { CloudPod } from '../../runpod/cloudpod.ts';
+import { attemptOver } from '../attemptover.ts';
 import { isProvedGone, withPod } from '../attempts.ts';
 import { breach } from '../breach.ts';
 import { concluded } from '../outcome.ts';
@@ -8,6 +9,7 @@ import { iso, nothing, type Plan, type Say } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { accountTrouble } from './admit.ts';
 import { connectedAtMs, nextDeadlineMs } from './deadlines.ts';
+import { awaitingCheckpoint, suspendedByMs } from './suspend.ts';
 
 /** A pod is rented: what do Runpod and the trainer say of it? */
 export function track(snapshot: Snapshot): Plan | undefined {
@@ -30,26 +32,19 @@ function reported(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
   }
   const stop = attempt.stop;
   if (stop && final.outcome === 'Stopped') {
-    return concluded(snapshot, 'track', {
-      result: 'Failed',
+    return attemptOver(snapshot, 'track', {
       reason: stop.reason,
       message: `${stop.message} The trainer stored what it had and stopped.`,
       exitCode: final.exitCode,
     });
   }
-  return concluded(snapshot, 'track', {
-    result: 'Failed',
-    reason: final.reason,
-    message: final.message,
-    exitCode: final.exitCode,
-  });
+  return attemptOver(snapshot, 'track', { reason: final.reason, message: final.message, exitCode: final.exitCode });
 }
 
 /** A pod that stands still, or is not what was asked for. */
 function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | undefined {
   if (pod.status === 'ERROR' || pod.status === 'EXITED') {
-    return concluded(snapshot, 'track', {
-      result: 'Failed',
+    return attemptOver(snapshot, 'track', {
       reason: pod.status === 'ERROR' ? 'PodError' : 'PodStopped',
       message: `Runpod shows pod ${pod.id} as ${pod.status} without a final report of its trainer.`,
     });
@@ -62,8 +57,7 @@ function against(snapshot: Snapshot, attempt: Attempt, pod: CloudPod): Plan | un
 
 function missing(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
   if (!isProvedGone(snapshot, attempt)) return undefined;
-  return concluded(snapshot, 'track', {
-    result: 'Failed',
+  return attemptOver(snapshot, 'track', {
     reason: 'PodLost',
     message: `Pod ${attempt.podID ?? attempt.podName} vanished from Runpod without a final report of its trainer.`,
   });
@@ -71,14 +65,16 @@ function missing(snapshot: Snapshot, attempt: Attempt): Plan | undefined {
 
 function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined): Plan {
   const connectedMs = connectedAtMs(snapshot);
-  const { telemetry } = snapshot;
-  const version = telemetry?.attempt === attempt.number ? telemetry.trainerVersion : undefined;
   const next: Attempt = {
     ...(pod ? withPod(attempt, pod) : attempt),
     ...(connectedMs !== undefined && { connectedTime: attempt.connectedTime ?? iso(connectedMs) }),
-    ...(version !== undefined && { trainerVersion: version }),
+    ...told(snapshot, attempt),
   };
-  const deadlineMs = nextDeadlineMs(snapshot);
+  const dueMs = [
+    nextDeadlineMs(snapshot),
+    // A stop stores a checkpoint itself, and has its own grace.
+    !attempt.stop && attempt.checkpointing ? suspendedByMs(snapshot, attempt.checkpointing) : undefined,
+  ].filter((ms) => ms !== undefined);
   const lost =
     !pod && (snapshot.inventory.listedAtMs ?? 0) > (snapshot.own.lastWriteAtMs ?? snapshot.own.processStartedAtMs);
   return {
@@ -86,9 +82,23 @@ function steady(snapshot: Snapshot, attempt: Attempt, pod: CloudPod | undefined)
     action: nothing,
     record: { attempt: next },
     say: accountTrouble(snapshot) ?? words(snapshot, attempt, connectedMs !== undefined),
-    ...(deadlineMs !== undefined && { requeueAfterMs: Math.max(0, deadlineMs - snapshot.nowMs) }),
+    ...(dueMs.length > 0 && { requeueAfterMs: Math.max(0, Math.min(...dueMs) - snapshot.nowMs) }),
     // Another pod of the job whose end was accepted must be seen to go, or be ended again.
     wantsList: connectedMs === undefined || lost || snapshot.inventory.pods.some((entry) => entry.id !== attempt.podID),
+  };
+}
+
+/** What the attempt's agent told at its start. */
+function told(
+  { telemetry }: Snapshot,
+  { number }: Attempt,
+): Pick<Attempt, 'trainerVersion' | 'deadMan' | 'resumedFromStep'> {
+  if (telemetry?.attempt !== number) return {};
+  const { trainerVersion, deadMan, resumedFromStep } = telemetry;
+  return {
+    ...(trainerVersion !== undefined && { trainerVersion }),
+    ...(deadMan !== undefined && { deadMan }),
+    ...(resumedFromStep !== undefined && { resumedFromStep }),
   };
 }
 
@@ -99,6 +109,7 @@ function words(snapshot: Snapshot, attempt: Attempt, connected: boolean): Say {
       message: `${attempt.stop.message} The trainer was asked to store a checkpoint and stop.`,
     };
   }
+  if (attempt.checkpointing) return awaitingCheckpoint;
   if (!connected)
     return {
       reason: 'PodStarting',

@@ -1,7 +1,7 @@
 import type { Attempt } from '../../api/trainingjob.ts';
 import { iso, nothing, type Plan } from '../plan.ts';
 import type { CreateResult, Snapshot } from '../snapshot.ts';
-import { ledgerEntry } from '../attempts.ts';
+import { ledgerEntry } from '../ledger.ts';
 import { recordCreate } from '../record.ts';
 import { accountTrouble } from './admit.ts';
 

@@ -81,10 +81,16 @@ export function readRoutes(server: FastifyInstance, dependencies: ServerDependen
   }));
 
   server.get<JobRoute>('/v1/jobs/:uid/checkpoints', options, async (request) => ({
-    items: (telemetry.summary(request.params.uid)?.checkpoints ?? []).map((entry) => ({
-      ...entry,
-      time: new Date(entry.time).toISOString(),
-    })),
+    items: (telemetry.summary(request.params.uid)?.checkpoints ?? []).map(
+      ({ attempt, step, uri, manifestSHA256, verified, time }) => ({
+        attempt,
+        step,
+        uri,
+        manifestSHA256,
+        verified,
+        time: new Date(time).toISOString(),
+      }),
+    ),
   }));
 
   done();

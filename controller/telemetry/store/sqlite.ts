@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { AppendResult, AttemptRow, StoredBatch, TelemetryStore } from './store.ts';
+import type { AppendResult, AttemptRow, RunRow, StoredBatch, TelemetryStore } from './store.ts';
 import type { StoreReply, StoreRequest } from './sqlite.worker.ts';
 
 interface Waiter {
@@ -52,6 +52,8 @@ export function openSqliteStore(path: string): TelemetryStore {
     putAttempt: (row) => ask({ kind: 'putAttempt', row }),
     pinPod: (uid, attempt, podID) => ask({ kind: 'pinPod', uid, attempt, podID }),
     closeAttempt: (uid, attempt) => ask({ kind: 'closeAttempt', uid, attempt }),
+    putRun: (row) => ask({ kind: 'putRun', row }),
+    runs: () => ask<readonly RunRow[]>({ kind: 'runs' }),
     append: (row) => ask<AppendResult>({ kind: 'append', row }),
     attempts: () => ask<readonly AttemptRow[]>({ kind: 'attempts' }),
     batches: (afterID, limit, uid) =>

@@ -7,16 +7,18 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { AppendResult, AttemptRow, BatchRow, StoredBatch } from './store.ts';
+import type { AppendResult, AttemptRow, BatchRow, RunRow, StoredBatch } from './store.ts';
 
 export type StoreRequest =
   | { readonly kind: 'putAttempt'; readonly row: AttemptRow }
   | { readonly kind: 'pinPod'; readonly uid: string; readonly attempt: number; readonly podID: string }
   | { readonly kind: 'closeAttempt'; readonly uid: string; readonly attempt: number }
+  | { readonly kind: 'putRun'; readonly row: RunRow }
   | { readonly kind: 'append'; readonly row: BatchRow }
   | { readonly kind: 'forgetJob'; readonly uid: string }
   | { readonly kind: 'check' }
   | { readonly kind: 'attempts' }
+  | { readonly kind: 'runs' }
   | { readonly kind: 'batches'; readonly afterID: number; readonly limit: number; readonly uid: string | null };
 
 export type StoreReply = { readonly id: number } & ({ readonly value: unknown } | { readonly error: string });
@@ -39,6 +41,14 @@ const statements = {
   closeBefore: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt < ? AND closed = 0'),
   pinPod: database.prepare('UPDATE attempts SET podID = ? WHERE uid = ? AND attempt = ? AND podID IS NULL'),
   closeAttempt: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt = ?'),
+  putRun: database.prepare(
+    `INSERT INTO runs (uid, run, namespace, name, specHash, restartToken, outcome, reason, attempts, spentUsd, outputUri,
+       manifestSHA256, completedAt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (uid, run) DO UPDATE SET specHash = excluded.specHash, restartToken = excluded.restartToken,
+       outcome = excluded.outcome, reason = excluded.reason, attempts = excluded.attempts, spentUsd = excluded.spentUsd,
+       outputUri = excluded.outputUri, manifestSHA256 = excluded.manifestSHA256, completedAt = excluded.completedAt`,
+  ),
+  runs: database.prepare('SELECT * FROM runs ORDER BY rowid'),
   hash: database.prepare('SELECT hash FROM batches WHERE uid = ? AND attempt = ? AND session = ? AND sequence = ?'),
   last: database.prepare('SELECT max(sequence) AS last FROM batches WHERE uid = ? AND attempt = ? AND session = ?'),
   append: database.prepare(
@@ -66,16 +76,20 @@ port.on('message', (message: { readonly id: number; readonly request: StoreReque
 
 function flush(): void {
   const requests = pending.splice(0);
-  const writes = requests.filter(({ request }) => request.kind !== 'attempts' && request.kind !== 'batches');
+  const writes = requests.filter(({ request }) => !isRead(request));
   for (const reply of writes.length > 0 ? committed(writes) : []) port?.postMessage(reply);
   for (const { id, request } of requests) {
-    if (request.kind !== 'attempts' && request.kind !== 'batches') continue;
+    if (!isRead(request)) continue;
     try {
       port?.postMessage({ id, value: handle(request) } satisfies StoreReply);
     } catch (error) {
       port?.postMessage({ id, error: words(error) } satisfies StoreReply);
     }
   }
+}
+
+function isRead({ kind }: StoreRequest): boolean {
+  return kind === 'attempts' || kind === 'runs' || kind === 'batches';
 }
 
 function committed(writes: readonly { readonly id: number; readonly request: StoreRequest }[]): readonly StoreReply[] {
@@ -106,6 +120,12 @@ function handle(request: StoreRequest): unknown {
       return run(statements.pinPod, request.podID, request.uid, request.attempt);
     case 'closeAttempt':
       return run(statements.closeAttempt, request.uid, request.attempt);
+    case 'putRun': {
+      const { uid, run: number, namespace, name, specHash, restartToken, outcome, reason, ...rest } = request.row;
+      const { attempts, spentUsd, outputUri, manifestSHA256, completedAt } = rest;
+      const known = [uid, number, namespace, name, specHash, restartToken, outcome, reason] as const;
+      return run(statements.putRun, ...known, attempts, spentUsd, outputUri, manifestSHA256, completedAt);
+    }
     case 'append':
       return append(request.row);
     case 'forgetJob':
@@ -117,6 +137,8 @@ function handle(request: StoreRequest): unknown {
       return null;
     case 'attempts':
       return statements.attempts.all().map((row) => ({ ...row, closed: row['closed'] === 1 }));
+    case 'runs':
+      return statements.runs.all().map((row) => ({ ...row }));
     case 'batches': {
       const { uid, afterID, limit } = request;
       const rows =
@@ -164,6 +186,12 @@ function open(path: string): DatabaseSync {
         uid TEXT NOT NULL, attempt INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, nonce TEXT NOT NULL,
         scoring TEXT NOT NULL, podID TEXT, closed INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (uid, attempt)
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS runs (
+        uid TEXT NOT NULL, run INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, specHash TEXT NOT NULL,
+        restartToken TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
+        spentUsd REAL NOT NULL, outputUri TEXT, manifestSHA256 TEXT, completedAt INTEGER,
+        PRIMARY KEY (uid, run)
       ) STRICT;
       CREATE TABLE IF NOT EXISTS batches (
         id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, attempt INTEGER NOT NULL, session TEXT NOT NULL,

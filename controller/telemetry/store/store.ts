@@ -11,6 +11,29 @@ export interface AttemptRow {
   readonly closed: boolean;
 }
 
+/**
+ * One run of a job, apart from its object: what was asked for, how it ended and what it cost. It outlives the object, so that
+ * one that is applied again is known, and a status that was wiped can be written anew.
+ */
+export interface RunRow {
+  readonly uid: string;
+  readonly run: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly specHash: string;
+  readonly restartToken: string;
+  readonly outcome: 'Running' | 'Succeeded' | 'Failed';
+  /** Why it ended so; empty while it runs. */
+  readonly reason: string;
+  /** Number of its newest attempt. */
+  readonly attempts: number;
+  readonly spentUsd: number;
+  readonly outputUri: string | null;
+  readonly manifestSHA256: string | null;
+  /** Epoch milliseconds of its end; null while it runs. */
+  readonly completedAt: number | null;
+}
+
 /** One accepted batch: its events as the JSON text that came. */
 export interface BatchRow {
   readonly uid: string;
@@ -45,6 +68,10 @@ export interface TelemetryStore {
   putAttempt(row: AttemptRow): Promise<void>;
   pinPod(uid: string, attempt: number, podID: string): Promise<void>;
   closeAttempt(uid: string, attempt: number): Promise<void>;
+  /** Writes what is known of a run now; (uid, run) is its key. */
+  putRun(row: RunRow): Promise<void>;
+  /** Every run, oldest first. */
+  runs(): Promise<readonly RunRow[]>;
   append(row: BatchRow): Promise<AppendResult>;
   attempts(): Promise<readonly AttemptRow[]>;
   /**
@@ -52,6 +79,7 @@ export interface TelemetryStore {
    * given. None means that there are no more.
    */
   batches(afterID: number, limit: number, uid?: string): Promise<readonly StoredBatch[]>;
+  /** Forgets attempts and batches of a job; its runs stay. */
   forgetJob(uid: string): Promise<void>;
   /** Resolves when something can be made durable; brings back what stood in the way, if that is possible. */
   check(): Promise<void>;

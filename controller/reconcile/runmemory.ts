@@ -1,0 +1,88 @@
+import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { RunRow, TelemetryStore } from '../telemetry/store/store.ts';
+import { jobCostUsd } from './cost.ts';
+import { specHash } from './trainerconfig.ts';
+
+type Runs = Pick<TelemetryStore, 'putRun' | 'runs'>;
+
+/** Where a run's row is looked for by another object of the same name and content. */
+function key(row: Pick<RunRow, 'namespace' | 'name' | 'specHash' | 'restartToken'>): string {
+  return JSON.stringify([row.namespace, row.name, row.specHash, row.restartToken]);
+}
+
+/** What the store knows of runs, apart from objects and their statuses: read once, written before a pod and at the end. */
+export class RunMemory {
+  readonly #store: Runs;
+  readonly #newest = new Map<string, RunRow>();
+  readonly #succeeded = new Map<string, RunRow>();
+
+  constructor(store: Runs) {
+    this.#store = store;
+  }
+
+  async load(): Promise<void> {
+    for (const row of await this.#store.runs()) this.#take(row);
+  }
+
+  /** The newest run of this very object; undefined when it never had one. */
+  ofJob(uid: string): RunRow | undefined {
+    return this.#newest.get(uid);
+  }
+
+  /** A run that succeeded with just what this job asks for, under its name, of an object that is gone. */
+  succeededBefore(job: TrainingJob): RunRow | undefined {
+    const { namespace, name, uid } = job.metadata;
+    const row = this.#succeeded.get(
+      key({ namespace, name, specHash: specHash(job.spec), restartToken: job.spec.restartToken }),
+    );
+    return row?.uid === uid ? undefined : row;
+  }
+
+  /** Makes durable what a status says of its run; level-triggered, and nothing is written that is there already. */
+  async remember(job: TrainingJob, status: TrainingJobStatus, nowMs: number): Promise<void> {
+    const row = rowOf(job, status, nowMs);
+    if (!row || isSame(this.#newest.get(row.uid), row)) return;
+    await this.#store.putRun(row);
+    this.#take(row);
+  }
+
+  #take(row: RunRow): void {
+    const known = this.#newest.get(row.uid);
+    if (!known || row.run >= known.run) this.#newest.set(row.uid, row);
+    if (row.outcome === 'Succeeded') this.#succeeded.set(key(row), row);
+  }
+}
+
+/** The row of a run that has, or had, an attempt; money while it runs changes all the time and is taken along with other facts. */
+function rowOf(job: TrainingJob, status: TrainingJobStatus, nowMs: number): RunRow | undefined {
+  const { run, attempt, outcome, output, completionTime } = status;
+  if (!run || !attempt) return undefined;
+  const over = completionTime !== undefined && outcome !== undefined;
+  return {
+    uid: job.metadata.uid,
+    run: run.number,
+    namespace: job.metadata.namespace,
+    name: job.metadata.name,
+    specHash: run.specHash,
+    restartToken: run.restartToken ?? '',
+    outcome: over ? outcome.result : 'Running',
+    reason: over ? outcome.reason : '',
+    attempts: attempt.number,
+    spentUsd: jobCostUsd(status, nowMs),
+    outputUri: (over ? output?.uri : undefined) ?? null,
+    manifestSHA256: (over ? output?.manifestSHA256 : undefined) ?? null,
+    completedAt: over ? Date.parse(completionTime) : null,
+  };
+}
+
+function isSame(known: RunRow | undefined, row: RunRow): boolean {
+  return (
+    known !== undefined &&
+    known.run === row.run &&
+    known.outcome === row.outcome &&
+    known.attempts === row.attempts &&
+    known.specHash === row.specHash &&
+    known.restartToken === row.restartToken &&
+    known.outputUri === row.outputUri
+  );
+}

@@ -1,0 +1,60 @@
+import type { RunRow } from '../../telemetry/store/store.ts';
+import { concluded } from '../outcome.ts';
+import { nothing, type Plan, type RecalledRun } from '../plan.ts';
+import type { Snapshot } from '../snapshot.ts';
+
+/**
+ * Did this run, or one just like it, begin or end before?
+ *
+ * The store remembers runs apart from their objects. A status that was wiped is written anew from it, and an object that was
+ * deleted after its success and applied again unchanged, as a Git repository does it, is neither trained nor paid again.
+ */
+export function recall(snapshot: Snapshot): Plan | undefined {
+  const { status, ran } = snapshot;
+  if (status.attempt || status.outcome || status.run || !ran) return undefined;
+  const { own, twin } = ran;
+  if (own) return resumed(snapshot, own);
+  return twin && alreadyTrained(snapshot, twin);
+}
+
+function resumed(snapshot: Snapshot, own: RunRow): Plan {
+  const { restartToken } = snapshot.job.spec;
+  const same = own.restartToken === restartToken;
+  const recalled: RecalledRun = {
+    run: { number: same ? own.run : own.run + 1, firstAttempt: same ? 1 : own.attempts + 1 },
+    spentUsd: own.spentUsd,
+    ...(same && own.outputUri !== null && { output: outputOf(own) }),
+  };
+  if (!same || own.outcome === 'Running') {
+    const say = {
+      reason: 'StatusRestored',
+      message: 'The status was lost; it is written anew from what the store knows.',
+    };
+    return { stage: 'recall', action: nothing, record: { recalled }, say, requeueAfterMs: 0 };
+  }
+  const ended = concluded(snapshot, 'recall', {
+    result: own.outcome,
+    reason: own.reason,
+    message: `The status was lost and was written anew: the run ended before, after ${own.attempts} attempts.`,
+  });
+  return { ...ended, record: { ...ended.record, recalled } };
+}
+
+function alreadyTrained(snapshot: Snapshot, twin: RunRow): Plan {
+  const where = twin.outputUri === null ? '' : ` Its output is at ${twin.outputUri}.`;
+  const ended = concluded(snapshot, 'recall', {
+    result: 'Succeeded',
+    reason: 'AlreadyTrained',
+    message: `A job of this name and content succeeded before and was deleted.${where} Nothing was trained or paid; change spec.restartToken to train again.`,
+  });
+  const recalled: RecalledRun = {
+    run: { number: 1, firstAttempt: 1 },
+    spentUsd: 0,
+    ...(twin.outputUri !== null && { output: outputOf(twin) }),
+  };
+  return { ...ended, record: { ...ended.record, started: true, recalled } };
+}
+
+function outputOf({ outputUri, manifestSHA256 }: RunRow): NonNullable<RecalledRun['output']> {
+  return { uri: outputUri ?? '', ...(manifestSHA256 !== null && { manifestSHA256 }) };
+}

@@ -1,0 +1,275 @@
+import { deepStrictEqual } from 'node:assert';
+import pino from 'pino';
+import { keyOf, type TrainingJob } from '../../controller/api/trainingjob.ts';
+import type { KubeClient } from '../../controller/kube/client.ts';
+import { KubeError } from '../../controller/kube/errors.ts';
+import { Reflector } from '../../controller/kube/reflector.ts';
+import { trainingJobs } from '../../controller/kube/resources.ts';
+import { Backoff } from '../../controller/queue/backoff.ts';
+import { endingRateUsdPerHour } from '../../controller/reconcile/endingrate.ts';
+import { priorities, WorkQueue } from '../../controller/queue/workqueue.ts';
+import { decide } from '../../controller/reconcile/decide.ts';
+import { instruct, openAttempt } from '../../controller/reconcile/instruct.ts';
+import { reconcile, type LoopContext } from '../../controller/reconcile/loop.ts';
+import { WriteMemory } from '../../controller/reconcile/memory.ts';
+import { observe } from '../../controller/reconcile/observe.ts';
+import type { Snapshot } from '../../controller/reconcile/snapshot.ts';
+import { Sweeper } from '../../controller/reconcile/sweeper.ts';
+import { Waiting } from '../../controller/reconcile/waiting.ts';
+import { work } from '../../controller/reconcile/work.ts';
+import { RunpodError } from '../../controller/runpod/errors.ts';
+import { Inventory } from '../../controller/runpod/inventory.ts';
+import { Telemetry } from '../../controller/telemetry/telemetry.ts';
+import { installation, policy } from '../unit/snapshot.ts';
+import { PodLeases } from '../../controller/reconcile/podleases.ts';
+import { RunMemory } from '../../controller/reconcile/runmemory.ts';
+import { memoryStore } from './memorystore.ts';
+import type { WriteKind } from './seam.ts';
+import { never, ProcessClock } from './virtualclock.ts';
+import type { World } from './world.ts';
+
+export const keyring = { current: 'k1', keys: { k1: Buffer.alloc(32, 7) } };
+const travelMs = 10;
+
+/**
+ * One life of the operator: the product's own parts, wired as in `app.ts`, over a simulated outside. When it is killed, no
+ * promise or timer of it ever goes on; what it kept in memory is lost.
+ */
+export class OperatorProcess {
+  dead = false;
+  /** It does not lead any more: what it would send is not sent. */
+  fenced = false;
+  readonly #world: World;
+  readonly #clock: ProcessClock;
+  readonly #telemetry: Telemetry;
+  readonly #start: () => Promise<void>;
+  #ready = false;
+  /** Writes of the pass that is under way, by the job's uid (I11). */
+  readonly #acts = new Map<string, number>();
+
+  constructor(world: World) {
+    this.#world = world;
+    const clock = new ProcessClock(world.clock);
+    this.#clock = clock;
+    const log = pino({ level: 'info' }, { write: (line: string) => world.monitors.said(line) });
+    const queue: WorkQueue = new WorkQueue(clock, { weight: (key) => endingRateUsdPerHour(reflector.store.get(key)) });
+    const memory = new WriteMemory(clock.now());
+    const reflector = new Reflector<TrainingJob>({
+      client: this.#kube(),
+      type: trainingJobs,
+      clock,
+      log,
+      onKey: (key, priority) => queue.add(key, priority === 'event' ? priorities.change : priorities.list),
+    });
+    const jobs = reflector.store;
+    const store = memoryStore(world.rows, (target, commit) =>
+      this.#write('store', target, commit, () => new Error('the disk is away')),
+    );
+    const runs = new RunMemory(store);
+    const telemetry = new Telemetry({
+      store,
+      keyring,
+      clock,
+      log,
+      onChange(uid, urgent) {
+        const job = jobs.byUid(uid);
+        if (!job) return;
+        if (urgent) queue.add(keyOf(job), priorities.urgent);
+        else queue.addAfter(keyOf(job), 1000);
+      },
+    });
+    this.#telemetry = telemetry;
+    const leases = new PodLeases(telemetry);
+    const terminate = (podID: string): Promise<void> =>
+      world.gate.call('terminate', () =>
+        this.#write(
+          'terminate',
+          podID,
+          () => world.account.delete(podID),
+          () => new RunpodError('transient', 'cut'),
+        ),
+      );
+    const sweeper = new Sweeper({
+      installation,
+      gapMs: 30_000,
+      jobs: () => jobs.list(),
+      liveUids: () => this.#answer(() => new Set(world.cluster.jobs().map((job) => job.metadata.uid))),
+      deleteCloudPod: terminate,
+      log,
+      swept: () => undefined,
+    });
+    const waiting = new Waiting(jobs, (key) => queue.add(key));
+    const inventory: Inventory = new Inventory({
+      list: () => world.gate.call('list', () => this.#answer(() => world.account.list())),
+      clock,
+      log,
+      namePrefix: `tj-${installation}-`,
+      unsettledMs: 10_000,
+      calmMs: 60_000,
+      expected: () => waiting.expectedPods(),
+      onList() {
+        const view = inventory.view();
+        waiting.listed(view);
+        leases.listed(jobs.list(), view);
+        waiting.set('(sweeper)', sweeper.look(view));
+        inventory.setUnsettled(waiting.any);
+      },
+    });
+    const secrets = {
+      readSecretKey: () => this.#answer(() => ({ kind: 'value' as const, value: world.monitors.secret })),
+    };
+    const catalog = { current: () => undefined };
+    const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy, runs };
+    const refused = (): Error => new KubeError('transient', 'the connection was cut');
+    const context: LoopContext = {
+      clock,
+      memory,
+      installation,
+      log,
+      telemetryUrl: 'https://telemetry.example.com',
+      trainerImage: 'trainer',
+      effects: {
+        setFinalizers: (job, finalizers) => {
+          this.#acted(job.metadata.uid);
+          return this.#write(
+            'finalizers',
+            finalizers.length > 0 ? 'add' : 'remove',
+            () => world.cluster.setFinalizers(job, finalizers),
+            refused,
+          );
+        },
+        createCloudPod: (body) => {
+          this.#acted(body.env['TRAININGJOB_UID'] ?? '');
+          const attempt = `a${body.env['TRAININGJOB_ATTEMPT'] ?? ''}`;
+          const cut = (): Error => new RunpodError('unknownOutcome', 'cut');
+          return world.gate.call('create', () => this.#write('create', attempt, () => world.create(body), cut));
+        },
+        deleteCloudPod: (podID) => {
+          this.#acted(world.account.ownerOf(podID));
+          return terminate(podID);
+        },
+        deleteResource: (job) => {
+          this.#acted(job.metadata.uid);
+          return this.#write('delete', job.metadata.name, () => world.cluster.deleteVersion(job), refused);
+        },
+        openAttempt: (job, attempt) => openAttempt(telemetry, job, attempt),
+      },
+      job: (key) => jobs.get(key),
+      observe: async (job) => this.#checked({ ...(await observe(observed, job)), nonce: world.nonce() }),
+      writeStatus: (job, status) => {
+        this.#acted(`${job.metadata.uid} status`);
+        world.monitors.said(JSON.stringify(status));
+        return this.#write(
+          'status',
+          status.attempt?.state ?? status.phase ?? '',
+          () => world.cluster.applyStatus(job.metadata, status),
+          refused,
+        );
+      },
+      remember: (job) => void jobs.remember(job),
+      refresh: async (job) => {
+        const { changes } = jobs;
+        const fresh = await this.#answer(() => world.cluster.job(job.metadata.name));
+        if (fresh) jobs.settle(fresh, changes);
+        else jobs.remove(job);
+      },
+      emit: (_job, event) => {
+        world.monitors.said(JSON.stringify(event));
+        world.seam.tell(this, { kind: 'event', target: event.reason });
+      },
+      async passed(snapshot, plan, status) {
+        world.passes += 1;
+        world.seam.passed();
+        waiting.set(keyOf(snapshot.job), plan.wantsList === true);
+        inventory.setUnsettled(waiting.any);
+        await instruct(telemetry, snapshot.job, status);
+        leases.passed(snapshot, status);
+        await runs.remember(snapshot.job, status, clock.now());
+      },
+    };
+    const uidByKey = new Map<string, string>();
+    const pass = (key: string): ReturnType<typeof reconcile> => {
+      const uid = jobs.get(key)?.metadata.uid;
+      this.#acts.delete(uid ?? '');
+      this.#acts.delete(`${uid} status`);
+      const before = uidByKey.get(key);
+      if (before !== undefined && before !== uid) {
+        telemetry.forgetJob(before);
+        memory.forget(before);
+        leases.forget(before);
+        waiting.set(key, false);
+      }
+      if (uid === undefined) uidByKey.delete(key);
+      else uidByKey.set(key, uid);
+      return reconcile(context, key);
+    };
+    this.#start = async () => {
+      await Promise.all([telemetry.start(), runs.load()]);
+      this.#ready = true;
+      reflector.start();
+      await reflector.synced;
+      telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
+      inventory.start();
+      await Promise.race([inventory.looked, clock.sleep(10_000)]);
+      const backoff = new Backoff({ random: () => 0.5 });
+      const worker = { queue, backoff, pass, clock, log, reconciled: () => undefined, retried: () => undefined };
+      await Promise.all(Array.from({ length: world.workers }, () => work(worker)));
+    };
+  }
+
+  start(): void {
+    this.#start().catch((error: unknown) => this.#world.monitors.broke(`the operator ended: ${String(error)}`));
+  }
+
+  kill(): void {
+    this.dead = true;
+    this.#clock.kill();
+  }
+
+  /** What an agent's post meets; undefined while nobody listens. */
+  async accept(
+    ...post: Parameters<Telemetry['accept']>
+  ): Promise<Awaited<ReturnType<Telemetry['accept']>> | undefined> {
+    if (this.dead || !this.#ready) return undefined;
+    const answer = await this.#telemetry.accept(...post);
+    return this.dead ? undefined : answer;
+  }
+
+  #kube(): KubeClient {
+    const { cluster } = this.#world;
+    const client = {
+      list: () => this.#answer(() => cluster.list()),
+      watch: (_type: unknown, { resourceVersion, signal }: { resourceVersion: string; signal: AbortSignal }) =>
+        cluster.watch(resourceVersion, signal),
+    };
+    return client as unknown as KubeClient;
+  }
+
+  #write<T>(kind: WriteKind, target: string, commit: () => T, cut: () => Error): Promise<T> {
+    return this.#world.seam.write(this, { kind, target }, commit, cut);
+  }
+
+  /** A read: what is true when the question arrives, told a little later. */
+  async #answer<T>(read: () => T): Promise<T> {
+    await this.#clock.sleep(travelMs);
+    const value = read();
+    await this.#clock.sleep(travelMs);
+    return this.dead ? never() : value;
+  }
+
+  #acted(what: string): void {
+    const times = (this.#acts.get(what) ?? 0) + 1;
+    this.#acts.set(what, times);
+    if (times > 1) this.#world.monitors.broke(`I11: ${times} writes of one kind in one pass`);
+  }
+
+  /** decide has an answer to every snapshot, and the same one twice (I10). */
+  #checked(snapshot: Snapshot): Snapshot {
+    try {
+      deepStrictEqual(decide(snapshot), decide(snapshot));
+    } catch (error) {
+      this.#world.monitors.broke(`I10: ${String(error)}`);
+    }
+    return Object.freeze(snapshot);
+  }
+}

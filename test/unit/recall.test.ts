@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest';
+import type { TrainingJob } from '../../controller/api/trainingjob.ts';
+import { decide } from '../../controller/reconcile/decide.ts';
+import { RunMemory } from '../../controller/reconcile/runmemory.ts';
+import { recall } from '../../controller/reconcile/stages/recall.ts';
+import { nextStatus } from '../../controller/reconcile/status.ts';
+import { specHash } from '../../controller/reconcile/trainerconfig.ts';
+import type { RunRow } from '../../controller/telemetry/store/store.ts';
+import { at, attempt, isoAt, nowMs, snapshot, spec, uid } from './snapshot.ts';
+
+const row: RunRow = {
+  uid,
+  run: 2,
+  namespace: 'team',
+  name: 'fit',
+  specHash: specHash(spec),
+  restartToken: '',
+  outcome: 'Succeeded',
+  reason: 'TrainerSucceeded',
+  attempts: 7,
+  spentUsd: 1.5,
+  outputUri: 'file:///volume/models/fit/2',
+  manifestSHA256: 'a'.repeat(64),
+  completedAt: at(-600),
+};
+const wiped = { status: null } as const;
+
+describe('what the store knows of a run', () => {
+  test('a wiped status of a finished run is written anew: it neither trains nor pays again', () => {
+    const lost = snapshot({ ...wiped, ran: { own: row, twin: undefined } });
+    const plan = decide(lost);
+    expect(plan.stage).toBe('recall');
+    const status = nextStatus(lost, plan);
+    expect(status).toMatchObject({
+      outcome: { result: 'Succeeded', reason: 'TrainerSucceeded' },
+      run: { number: 2, firstAttempt: 1 },
+      output: { uri: row.outputUri },
+      cost: { accrued: '1.5000', earlier: '1.5000' },
+    });
+    const next = snapshot({ status });
+    expect(nextStatus(next, decide(next)).phase).toBe('Succeeded');
+  });
+
+  test('a wiped status of a run that goes on keeps its number, its money, and the numbers of its attempts', () => {
+    const own: RunRow = { ...row, outcome: 'Running', reason: '', outputUri: null, completedAt: null };
+    const lost = snapshot({ ...wiped, ran: { own, twin: undefined } });
+    const plan = decide(lost);
+    expect(plan).toMatchObject({ stage: 'recall', say: { reason: 'StatusRestored' } });
+    const status = { ...nextStatus(lost, plan), startTime: isoAt(-1) };
+    expect(status).toMatchObject({ run: { number: 2, firstAttempt: 1 }, cost: { earlier: '1.5000' } });
+    expect(status.outcome).toBeUndefined();
+    const next = decide(snapshot({ status, ran: { own, twin: undefined } }));
+    expect(next.record.attempt).toMatchObject({ number: 8, state: 'Intent' });
+  });
+
+  test('a wiped status whose restart token was changed begins the next run', () => {
+    const lost = snapshot({ ...wiped, spec: { restartToken: 'again' }, ran: { own: row, twin: undefined } });
+    const status = nextStatus(lost, decide(lost));
+    expect(status).toMatchObject({ run: { number: 3, firstAttempt: 8, restartToken: 'again' } });
+    expect(status.outcome).toBeUndefined();
+    expect(status.output).toBeUndefined();
+  });
+
+  test('a job just like one that succeeded and was deleted is complete at once', () => {
+    const again = snapshot({ ...wiped, ran: { own: undefined, twin: { ...row, uid: 'another' } } });
+    const status = nextStatus(again, decide(again));
+    expect(status).toMatchObject({
+      outcome: { result: 'Succeeded', reason: 'AlreadyTrained' },
+      output: { uri: row.outputUri, manifestSHA256: row.manifestSHA256 },
+      cost: { accrued: '0.0000' },
+      run: { number: 1 },
+    });
+    expect(status.outcome?.message).toContain('change spec.restartToken');
+    const next = snapshot({ status });
+    const done = nextStatus(next, decide(next));
+    expect(done.conditions?.find((entry) => entry.type === 'Complete')).toMatchObject({
+      status: 'True',
+      reason: 'AlreadyTrained',
+    });
+  });
+
+  test.each([
+    ['nothing is known', wiped, undefined],
+    ['nothing of this job is known', wiped, { own: undefined, twin: undefined }],
+    ['an attempt is recorded', { status: { attempt: attempt() } }, { own: row, twin: row }],
+    ['the run is recorded', { status: { run: { number: 1, specHash: '' } } }, { own: row, twin: row }],
+  ])('%s: nothing is said', (_name, parts, ran) => {
+    expect(recall(snapshot({ ...parts, ran }))).toBeUndefined();
+  });
+});
+
+describe('run memory', () => {
+  function memory(rows: RunRow[] = []): { written: RunRow[]; runs: RunMemory } {
+    const written: RunRow[] = [];
+    const store = {
+      runs: () => Promise.resolve(rows),
+      putRun: (one: RunRow) => Promise.resolve(void written.push(one)),
+    };
+    return { written, runs: new RunMemory(store) };
+  }
+  const job = (
+    changes: Partial<TrainingJob['metadata']> = {},
+    more: Partial<TrainingJob['spec']> = {},
+  ): TrainingJob => {
+    const { job: whole } = snapshot();
+    return { ...whole, metadata: { ...whole.metadata, ...changes }, spec: { ...whole.spec, ...more } };
+  };
+
+  test('finds what succeeded under the same name, content and token, of another object only', async () => {
+    const { runs } = memory([row, { ...row, uid: 'failed', outcome: 'Failed', specHash: 'x' }]);
+    await runs.load();
+    expect(runs.ofJob(uid)).toEqual(row);
+    expect(runs.succeededBefore(job({ uid: 'another' }))).toEqual(row);
+    expect(runs.succeededBefore(job())).toBeUndefined();
+    expect(runs.succeededBefore(job({ uid: 'another', name: 'other' }))).toBeUndefined();
+    expect(runs.succeededBefore(job({ uid: 'another' }, { restartToken: '2' }))).toBeUndefined();
+    const evaluation = { everySteps: 5 };
+    expect(runs.succeededBefore(job({ uid: 'another' }, { evaluation }))).toBeUndefined();
+  });
+
+  test('is written with the first attempt and at the end, and not for every step between', async () => {
+    const { written, runs } = memory();
+    const run = { number: 1, specHash: specHash(spec), restartToken: '' };
+    const running = { run, attempt: attempt(), observedGeneration: 1 };
+    await runs.remember(job(), { observedGeneration: 1 }, nowMs);
+    expect(written).toEqual([]);
+    for (const seconds of [0, 5, 10]) await runs.remember(job(), running, at(seconds));
+    expect(written).toMatchObject([{ outcome: 'Running', attempts: 1, completedAt: null }]);
+    await runs.remember(job(), { ...running, attempt: attempt({ number: 2 }) }, nowMs);
+    const outcome = { result: 'Succeeded' as const, reason: 'TrainerSucceeded', time: isoAt(0) };
+    const over = { ...running, outcome, output: { uri: 'file:///m' } };
+    // Not before its pod is proved gone.
+    await runs.remember(job(), { ...over, attempt: attempt({ number: 2 }) }, nowMs);
+    expect(written).toHaveLength(2);
+    const done = { ...over, attempt: attempt({ number: 2 }), completionTime: isoAt(5) };
+    for (const _ of [1, 2]) await runs.remember(job(), done, nowMs);
+    expect(written).toHaveLength(3);
+    expect(written.at(-1)).toMatchObject({ outcome: 'Succeeded', outputUri: 'file:///m', completedAt: at(5) });
+    expect(runs.succeededBefore(job({ uid: 'another' }))).toMatchObject({ uid });
+  });
+});
