@@ -33,7 +33,7 @@ modelType: "xgboost_binary_classification"
  */
 dataset: {
 /**
- * Where the CSV file lies; file:// is a path in the pod, as a rule on the network volume.
+ * Where the CSV file lies; file:// is a path in the pod, as a rule on the network volume, and s3:// a bucket.
  */
 source: string
 /**
@@ -259,6 +259,28 @@ output?: {
  * Folder for the model, its metrics and manifest; a path of the run is added below it.
  */
 uri: string
+}
+/**
+ * How buckets are reached, for s3:// addresses; their key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in spec.trainer.env.
+ */
+storage?: {
+/**
+ * A server that speaks S3; Amazon's when absent.
+ */
+s3?: {
+/**
+ * Address of the server.
+ */
+endpoint?: string
+/**
+ * Region of the buckets.
+ */
+region?: string
+/**
+ * The bucket is part of the path and not of the host name, as many servers besides Amazon want it.
+ */
+pathStyle: boolean
+}
 }
 /**
  * How evaluations are ranked; the lowest score is the best step.

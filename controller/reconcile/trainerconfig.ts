@@ -10,8 +10,9 @@ export interface AgentDurations {
 
 /** SHA-256 of what the trainer is asked to do; a stored final report counts only for the same hash. */
 export function specHash(spec: TrainingJobSpec): string {
-  const { trainer, evaluation, checkpoints, output, scoring } = spec;
-  return createHash('sha256').update(canonical({ trainer, evaluation, checkpoints, output, scoring })).digest('hex');
+  const { trainer, evaluation, checkpoints, output, storage, scoring } = spec;
+  const asked = { trainer, evaluation, checkpoints, output, storage, scoring };
+  return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 
 /** Folder of one run below a URI that the user chose: neither a rerun nor another job of that name ever overwrites it. */
@@ -50,6 +51,7 @@ export function trainerConfig(
     storage: {
       checkpoints: checkpoints && runFolder(checkpoints.uri, job, run),
       output: output && runFolder(output.uri, job, run),
+      ...(spec.storage?.s3 && { s3: spec.storage.s3 }),
     },
     scoring: spec.scoring,
     agent: durations,

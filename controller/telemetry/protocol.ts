@@ -15,7 +15,12 @@ export interface Config {
   readonly evaluation?: { readonly everySteps: number };
   readonly checkpoints: Readonly<Record<string, unknown>> | null;
   readonly output: { readonly uri: string } | null;
-  readonly storage: { readonly checkpoints: string | null; readonly output: string | null };
+  readonly storage: {
+    readonly checkpoints: string | null;
+    readonly output: string | null;
+    /** How buckets are reached; Amazon's by default. */
+    readonly s3?: { readonly endpoint?: string; readonly region?: string; readonly pathStyle?: boolean };
+  };
   readonly scoring: Readonly<Record<string, unknown>>;
   readonly agent: {
     readonly heartbeatSeconds: number;

@@ -2,6 +2,8 @@ import os
 
 import pytest
 
+from tests.operatorserver import OperatorServer
+from tests.pod import Pod
 from trainingjob import reporting
 
 # The tables are small: threads that wait for each other cost more than they save, above all on a machine with other work.
@@ -11,7 +13,28 @@ os.environ["OMP_NUM_THREADS"] = "1"
 @pytest.fixture(autouse=True)
 def fresh_reporting(monkeypatch):
     """No test inherits an agent's files, a stop or a train loss from the one before, or from whoever runs the tests."""
-    for name in ("TRAININGJOB_EVENTS", "TRAININGJOB_STOP", "TRAININGJOB_FILE_ROOT"):
+    for name in ("TRAININGJOB_EVENTS", "TRAININGJOB_STOP", "TRAININGJOB_CHECKPOINT", "TRAININGJOB_FILE_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(reporting, "_stop_requested", False)
+    monkeypatch.setattr(reporting, "_newest_checkpoint_request", "")
     reporting._train_losses.clear()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a server and a pod for a configuration; ends both, and whatever the agent left."""
+    made = []
+
+    def start(config, *, refuses=lambda _event: False, faults=(), env=None, **state):
+        server = OperatorServer(config, refuses)
+        server.faults = list(faults)
+        for name, value in state.items():
+            setattr(server, name, value)
+        pod = Pod(tmp_path / "disk", server, **(env or {}))
+        made.append((server, pod))
+        return server, pod
+
+    yield start
+    for server, pod in made:
+        pod.kill()
+        server.close()

@@ -28,6 +28,9 @@ class OperatorServer:
         self.redirected = 0
         self.token = TOKEN
         self.commands: list[Event] = []
+        self.lease: Any = None
+        # The lease of the next answer, after which the operator is silent.
+        self.last_lease: Any = None
         self.pod_status = 200
         self.delete_status = 204
         # Reports that must have come before Runpod says anything of the pod.
@@ -99,7 +102,15 @@ class OperatorServer:
         acknowledged = {"session": session, "sequence": sequence} if events else None
         if fault == "lost after":
             return None
-        return 200, {"acknowledged": acknowledged, "commands": self.commands, "token": self.token, "serverTime": ""}
+        if self.last_lease is not None:
+            self.lease, self.always = self.last_lease, 503
+        return 200, {
+            "acknowledged": acknowledged,
+            "commands": self.commands,
+            "lease": self.lease,
+            "token": self.token,
+            "serverTime": "",
+        }
 
 
 def _handler(state: OperatorServer) -> type[BaseHTTPRequestHandler]:

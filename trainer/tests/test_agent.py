@@ -1,104 +1,21 @@
 """The agent as the pod runs it: a real process that talks to a real server, with real trainers as its children."""
 
+import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.demojob import demo_config, with_parameters
-from tests.operatorserver import POD_ID, POD_KEY, TOKEN, OperatorServer
+from tests.operatorserver import POD_ID
+from tests.pod import DEAF, HANGS, JOB, QUICK, UID, custom, is_alive
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from trainingjob.storage.manifest import verify
-
-UID = "00000000-0000-0000-0000-000000000001"
-JOB = {"uid": UID, "namespace": "default", "name": "job", "attempt": 1, "run": 1, "specHash": "abc"}
-QUICK = {"heartbeatSeconds": 0.2, "holdSeconds": 60, "stopGraceSeconds": 60}
-
-
-def custom(program, **members):
-    """A job whose trainer is a program in Python."""
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    return {"job": JOB, "trainer": {"custom": {"command": command}}, "agent": QUICK, **members}
-
-
-class Pod:
-    """One pod: its disk, its environment, and the agent in it."""
-
-    def __init__(self, disk: Path, server: OperatorServer, **env: str) -> None:
-        self.disk = disk
-        self.disk.mkdir(exist_ok=True)
-        self._env = {
-            **os.environ,
-            "TRAININGJOB_UID": UID,
-            "TRAININGJOB_NAMESPACE": "default",
-            "TRAININGJOB_NAME": "job",
-            "TRAININGJOB_ATTEMPT": "1",
-            "TRAININGJOB_URL": f"{server.url}/",
-            "TRAININGJOB_TOKEN": TOKEN,
-            "RUNPOD_POD_ID": POD_ID,
-            "RUNPOD_API_KEY": POD_KEY,
-            "RUNPOD_API_URL": server.url,
-            **env,
-        }
-        self.log = disk / "agent.log"
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "trainingjob", "agent"],
-                cwd=self.disk,
-                env=self._env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def end(self) -> int:
-        """What Runpod does when the pod is deleted."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def kill(self) -> None:
-        """The host fails: all processes of the pod are gone at once."""
-        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        groups = [int(pid) for thread in threads for pid in thread.read_text().split()]
-        self.process.kill()
-        self.process.wait()
-        for group in groups:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-
-    @property
-    def refused(self) -> list[list[dict[str, Any]]]:
-        return [json.loads(path.read_text()) for path in sorted(self.disk.glob(".trainingjob/*/spool/refused/*.json"))]
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a server and a pod for a configuration; ends both, and whatever the agent left."""
-    made = []
-
-    def start(config, *, refuses=lambda _event: False, faults=(), env=None, **state):
-        server = OperatorServer(config, refuses)
-        server.faults = list(faults)
-        for name, value in state.items():
-            setattr(server, name, value)
-        pod = Pod(tmp_path / "disk", server, **(env or {}))
-        made.append((server, pod))
-        return server, pod
-
-    yield start
-    for server, pod in made:
-        pod.kill()
-        server.close()
-
 
 REPORTS = """
     from trainingjob import report
@@ -345,16 +262,6 @@ def test_final_report_that_is_refused_arrives_without_its_extras(start):
     assert final["outcome"] == "Succeeded"
 
 
-HANGS = """
-    import signal, sys, time
-    from trainingjob import report, should_stop
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    report(1, {"train/loss": 1.0})
-    while not should_stop():
-        time.sleep(0.02)
-    report(2, {"train/loss": 0.5})
-    sys.exit(130)
-"""
 STOP = {"id": "1", "type": "stop", "reason": "budget"}
 
 
@@ -367,24 +274,6 @@ def test_stop_command_lets_the_trainer_end_in_order(start):
     assert final["message"] == "The trainer stopped as asked."
     assert pod.end() == 130
     assert server.steps == [1, 2]
-
-
-DEAF = """
-    import os, signal, subprocess, sys, time
-    from trainingjob import report
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    report(os.getpid(), {}); report(other.pid, {})
-    time.sleep(600)
-"""
-
-
-def is_alive(pid):
-    try:
-        # A process that ended but that nobody has waited for counts as gone.
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_trainer_that_does_not_stop_is_killed_with_all_it_started(start):
@@ -403,8 +292,14 @@ def test_disk_that_takes_nothing_more_is_told_and_stops_no_report(start):
     server, pod = start(custom(HANGS))
     server.wait_for(lambda: server.steps == [1])
     (spool,) = pod.disk.glob(".trainingjob/*/spool")
-    spool.rename(spool.with_name("away"))
-    spool.touch()
+    # The agent may make the folder anew while it still notes the last acknowledgement.
+    for number in itertools.count():
+        if spool.is_dir():
+            spool.rename(spool.with_name(f"away-{number}"))
+        with contextlib.suppress(IsADirectoryError):
+            spool.touch()
+        if spool.is_file():
+            break
     server.commands = [STOP]
     assert server.wait_for_final()["outcome"] == "Stopped"
     assert server.steps == [1, 2]
@@ -576,10 +471,10 @@ def test_storage_that_cannot_be_written_fails_before_the_training(start, tmp_pat
 
 
 def test_storage_of_another_kind_is_said_and_stops_nothing_else(start):
-    server, pod = start(custom(REPORTS, storage={"checkpoints": None, "output": "s3://bucket/model"}))
+    server, pod = start(custom(REPORTS, storage={"checkpoints": None, "output": "gs://bucket/model"}))
     final = server.wait_for_final()
     assert (final["exitCode"], final["reason"]) == (2, "ConfigurationInvalid")
-    assert "s3://bucket/model: only file:/// addresses can be used here" in final["message"]
+    assert "gs://bucket/model: only file:/// and s3:// addresses can be used here" in final["message"]
     assert pod.process.poll() is None
 
 
@@ -735,3 +630,65 @@ def test_tabular_job_with_bad_data(start, tmp_path):
     assert final["message"].endswith(
         'line 2, target column "above_median" holds "sick"; write 0 or 1, or false or true'
     )
+
+
+KEEPS = """
+    import os, sys, time
+    from trainingjob import checkpoint_requested, report, should_stop
+    step = 0
+    while not should_stop():
+        if checkpoint_requested():
+            step += 1
+            report(step, {})
+        time.sleep(0.01)
+    sys.exit(130)
+"""
+
+
+def checkpoint(number):
+    return {"id": f"checkpoint-{number}", "type": "checkpoint", "reason": "suspend"}
+
+
+def test_checkpoint_command_reaches_the_trainer_once_however_often_it_is_repeated(start):
+    server, _pod = start(custom(KEEPS))
+    server.wait_for(lambda: server.requests)
+    server.commands = [checkpoint(1)]
+    server.wait_for(lambda: len(server.steps) == 1)
+    seen = len(server.signs_of_life)
+    server.wait_for(lambda: len(server.signs_of_life) > seen + 3)
+    server.commands = [checkpoint(1), checkpoint(2)]
+    server.wait_for(lambda: len(server.steps) == 2)
+    seen = len(server.signs_of_life)
+    server.wait_for(lambda: len(server.signs_of_life) > seen + 3)
+    server.commands = [STOP]
+    assert server.wait_for_final()["reason"] == "Stopped"
+    assert server.steps == [1, 2]
+
+
+def test_checkpoint_command_that_came_before_the_trainer_waits_for_it(start):
+    server, _pod = start(custom(KEEPS), commands=[checkpoint(1)], pod_answers_after=2)
+    server.wait_for(lambda: server.steps == [1])
+
+
+def test_checkpoint_command_without_an_id_is_no_command(start):
+    server, _pod = start(custom(KEEPS), commands=[{"type": "checkpoint"}, {"type": "checkpoint", "id": 7}])
+    server.wait_for(lambda: len(server.signs_of_life) > 3)
+    server.commands = [STOP]
+    server.wait_for_final()
+    assert server.steps == []
+
+
+@pytest.mark.parametrize(("status", "armed"), [(200, "Armed"), (403, "Unarmed"), (500, "Unarmed")])
+def test_beginning_says_whether_the_pod_can_end_itself(start, status, armed):
+    server, _pod = start(custom(REPORTS), pod_status=status)
+    server.wait_for_final()
+    assert [event["deadMan"] for event in server.of_type("started")] == [armed]
+
+
+@pytest.mark.parametrize(
+    "resume", [None, {"checkpoints": []}, {"checkpoints": [{"uri": "file:///c", "step": 0, "manifestSHA256": "0"}]}]
+)
+def test_trainer_gets_what_it_can_go_on_from(start, resume):
+    server, _pod = start(custom("import os; print(os.environ['TRAININGJOB_RESUME'])", resume=resume))
+    (line,) = server.wait_for_final()["logTail"]
+    assert (None if line == "" else json.loads(line)) == resume

@@ -11,6 +11,7 @@ import pytest
 
 from trainingjob.config import Custom, parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.resuming import Resumable
 from trainingjob.tabular.parameters import TabularConfig
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,31 @@ WRONG = [
     (with_custom(output={"uri": "file:///m", "merge": True}), "output.merge: is not known."),
     (with_custom(storage={"output": 5}), "storage.output: must be a text"),
     (with_custom(storage={"outputs": "file:///m"}), 'storage.outputs: is not known. Did you mean "output"?'),
+    (with_custom(storage={"s3": 5}), "storage.s3: must be an object, not 5"),
+    (with_custom(storage={"s3": {"endpont": "x"}}), 'storage.s3.endpont: is not known. Did you mean "endpoint"?'),
+    (
+        with_custom(storage={"s3": {"endpoint": "s3.example.com"}}),
+        "storage.s3.endpoint: must be an address such as https://",
+    ),
+    (
+        with_custom(storage={"s3": {"endpoint": "https://me:word@s3.example.com"}}),
+        "must not contain a user or password",
+    ),
+    (with_custom(storage={"s3": {"region": ""}}), "storage.s3.region: must be a text that is not empty"),
+    (with_custom(storage={"s3": {"pathStyle": "true"}}), "storage.s3.pathStyle: must be true or false, not 'true'"),
+    (with_custom(storage={"s3": {"pathStyle": 1}}), "storage.s3.pathStyle: must be true or false, not 1"),
+    (with_custom(resume=[]), "resume: must be an object, not []"),
+    (with_custom(resume={}), "resume.checkpoints: is missing"),
+    (
+        with_custom(resume={"checkpoints": [{}] * 9}),
+        "resume.checkpoints: must be at most 8, not 9; leave the oldest out",
+    ),
+    (with_custom(resume={"checkpoints": "x"}), "resume.checkpoints: must be a list, not 'x'"),
+    (with_custom(resume={"checkpoints": [{"uri": "u"}]}), "resume.checkpoints[0].step: must be a whole number"),
+    (
+        with_custom(resume={"checkpoints": [{"uri": "u", "step": 1, "manifestSHA256": ""}]}),
+        "resume.checkpoints[0].manifestSHA256: must be a text that is not empty",
+    ),
     (with_custom(scoring={"strategy": "Best"}), "scoring.strategy: must be MultiMetric or SingleMetric, not 'Best'"),
     (with_custom(scoring={"strategy": "SingleMetric"}), "scoring.metric: must be an object, not nothing"),
     (
@@ -147,6 +173,24 @@ def test_defaults():
     assert config.trainer.parameters.n_estimators == 100
     assert (config.scoring.metric, config.scoring.goal) == (None, "Minimize")
     assert (config.checkpoints, config.evaluation_every_steps) == (None, None)
+
+
+def test_settings_of_s3_become_variables():
+    s3 = {"endpoint": "http://127.0.0.1:9000", "region": "eu-ro-1", "pathStyle": False}
+    assert parse_config(with_custom(storage={"s3": s3})).storage.s3 == {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_REGION": "eu-ro-1",
+        "TRAININGJOB_S3_PATH_STYLE": "0",
+    }
+    for nothing in (None, {}, {"endpoint": None, "region": None, "pathStyle": None}):
+        assert parse_config(with_custom(storage={"s3": nothing})).storage.s3 == {}
+
+
+def test_what_to_go_on_from():
+    entry = {"uri": "file:///c", "step": 0, "manifestSHA256": "a" * 64}
+    assert parse_config(with_custom(resume={"checkpoints": [entry]})).resume == (Resumable("file:///c", 0, "a" * 64),)
+    assert parse_config(with_custom(resume={"checkpoints": []})).resume == ()
+    assert parse_config(with_custom(resume=None)).resume is None
 
 
 def test_custom_command_is_command_and_args():

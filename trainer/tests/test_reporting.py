@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.demojob import read_events
-from trainingjob import report, reporting, should_stop
+from trainingjob import checkpoint_requested, report, reporting, should_stop
 
 
 @pytest.fixture
@@ -165,3 +165,15 @@ def test_stop_is_asked_for_by_file_or_signal(tmp_path, monkeypatch):
     assert not should_stop()
     reporting.request_stop()
     assert should_stop()
+
+
+def test_request_for_a_checkpoint_is_true_once(tmp_path, monkeypatch):
+    assert not checkpoint_requested()
+    file = tmp_path / "checkpoint"
+    monkeypatch.setenv("TRAININGJOB_CHECKPOINT", str(file))
+    assert not checkpoint_requested()
+    for request in ("1", "2"):
+        file.write_text(request)
+        assert [checkpoint_requested() for _ in range(3)] == [True, False, False]
+    file.write_text("")
+    assert not checkpoint_requested()

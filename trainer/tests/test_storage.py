@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.storage.folder import check_writable, local_path, publish_folder, remove_folder, write_file
+from trainingjob.storage.address import check_writable, store_at
+from trainingjob.storage.folder import local_path, write_file
 from trainingjob.storage.manifest import sha256, store_verified, verify
 
 
@@ -58,11 +59,11 @@ def test_path_of_a_uri(uri, path, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        ("s3://bucket/a.csv", "only file:/// addresses can be used here; write file:///volume/"),
-        ("/volume/a.csv", "only file:/// addresses can be used here"),
-        ("file://volume/a.csv", "only file:/// addresses can be used here"),
-        ("file:a.csv", "only file:/// addresses can be used here"),
-        ("", "only file:/// addresses can be used here"),
+        ("s3://bucket/a.csv", "only file:/// and s3:// addresses can be used here; write file:///volume/"),
+        ("/volume/a.csv", "only file:/// and s3:// addresses can be used here"),
+        ("file://volume/a.csv", "only file:/// and s3:// addresses can be used here"),
+        ("file:a.csv", "only file:/// and s3:// addresses can be used here"),
+        ("", "only file:/// and s3:// addresses can be used here"),
         ("file:///volume/../etc/passwd", "must not contain '..'"),
         ("file:///volume/%2e%2e/etc/passwd", "must not contain '..'"),
         ("file:///volume/a%00b", "must not contain '..' or %00"),
@@ -93,7 +94,7 @@ def test_folder_that_can_be_written_is_left_as_it_was(tmp_path):
 def test_removed_folder_is_gone_and_a_missing_one_is_no_fault(tmp_path):
     write_file(tmp_path / "folder" / "file", b"x")
     for _ in range(2):
-        remove_folder((tmp_path / "folder").as_uri())
+        store_at(tmp_path.as_uri()).remove("folder")
     assert names(tmp_path) == []
 
 
@@ -145,8 +146,8 @@ def test_harm_is_noticed(stored, harm, sentence):
     assert caught.value.code == ExitCode.ARTIFACTS
 
 
-def test_publishing_replaces_files_of_before(tmp_path):
+def test_storing_again_replaces_files_of_before(tmp_path):
     write_file(tmp_path / "source" / "a", b"new")
     write_file(tmp_path / "target" / "a", b"old")
-    publish_folder(tmp_path / "source", (tmp_path / "target").as_uri())
+    store_verified(tmp_path / "source", (tmp_path / "target").as_uri(), 1, "1")
     assert (tmp_path / "target" / "a").read_bytes() == b"new"

@@ -5,9 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,42 +12,11 @@ import xgboost as xgb
 from sklearn.metrics import log_loss
 
 from tests.demojob import demo_config, of_type, read_events, with_parameters
+from tests.finished import Finished, run
 from tests.waiting import wait_until
-from trainingjob import __version__
-from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
 from trainingjob.storage.manifest import verify
-from trainingjob.tabular.train import train
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run that is over."""
-
-    folder: Path
-    code: int
-    events: list[dict[str, Any]]
-
-    @property
-    def evaluations(self):
-        return of_type(self.events, "evaluation")
-
-    @property
-    def metrics(self):
-        return json.loads((self.folder / "output" / "metrics.json").read_text())
-
-    @property
-    def stored_checkpoints(self):
-        return sorted(int(path.name.removeprefix("checkpoint-")) for path in (self.folder / "checkpoints").iterdir())
-
-
-def run(folder, config):
-    events = folder / "events.jsonl"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRAININGJOB_EVENTS", str(events))
-        code = train(parse_config(config), __version__)
-    return Finished(folder, code, read_events(events))
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +97,13 @@ def test_best_checkpoint_survives_rotation(finished):
 def test_checkpoint_holds_the_state_of_the_scorer(finished):
     state = json.loads((finished.folder / "checkpoints" / "checkpoint-200" / "scorer.json").read_text())
     last = finished.evaluations[-1]
-    assert state == {
-        "bestStep": 60,
-        "bestScore": finished.metrics["score"],
-        "previousEvalLoss": last["evalLoss"],
+    assert (state["bestStep"], state["bestScore"]) == (60, finished.metrics["score"])
+    assert state["previousEvalLoss"] == last["evalLoss"]
+    assert {int(step): metrics["eval/loss"] for step, metrics in state["evaluations"].items()} == {
+        event["step"]: event["evalLoss"] for event in finished.evaluations
     }
+    assert state["scores"]["60"] == min(state["scores"].values()) == finished.metrics["score"]
+    assert state["datasetSHA256"] == finished.metrics["datasetSHA256"]
 
 
 def test_same_seeds_give_the_same_metrics(finished, tmp_path):

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainingjob.fields import Fields, invalid
+from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
+from trainingjob.storage.s3settings import parse_s3
 from trainingjob.tabular.parameters import TabularConfig, parse_tabular
 
 PROTOCOL_VERSION = 1
@@ -40,10 +42,11 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Storage:
-    """Folder URIs of this run; None where the job stores nothing of that kind."""
+    """Folder URIs of this run; None where the job stores nothing of that kind. `s3` are variables of the environment."""
 
     checkpoints: str | None
     output: str | None
+    s3: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Config:
     checkpoints: Checkpoints | None
     storage: Storage
     scoring: Scoring
+    resume: tuple[Resumable, ...] | None
     agent: AgentDurations
     raw: dict[str, Any]
 
@@ -92,6 +96,7 @@ def parse_config(value: Any) -> Config:
         checkpoints=_checkpoints(fields.get("checkpoints")),
         storage=_storage(fields.get("storage")),
         scoring=_scoring(fields.get("scoring")),
+        resume=parse_resume(fields.get("resume")),
         agent=parse_agent(fields.get("agent")),
         raw=value,
     )
@@ -174,8 +179,9 @@ def _output(value: Any) -> None:
 def _storage(value: Any) -> Storage:
     fields = Fields({} if value is None else value, "storage")
     checkpoints, output = fields.optional_text("checkpoints"), fields.optional_text("output")
+    s3 = parse_s3(fields.get("s3"))
     fields.close()
-    return Storage(checkpoints=checkpoints, output=output)
+    return Storage(checkpoints=checkpoints, output=output, s3=s3)
 
 
 def _scoring(value: Any) -> Scoring:

@@ -19,6 +19,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 EVENTS_FILE = "TRAININGJOB_EVENTS"
 STOP_FILE = "TRAININGJOB_STOP"
+CHECKPOINT_FILE = "TRAININGJOB_CHECKPOINT"
 
 MOST_METRICS = 64
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
@@ -26,6 +27,7 @@ METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
 # Newest last. An evaluation may be of a step that training has passed by, so more than one is kept.
 _train_losses: deque[tuple[int, float]] = deque(maxlen=256)
 _stop_requested = False
+_newest_checkpoint_request = ""
 
 
 def report(
@@ -119,6 +121,19 @@ def should_stop() -> bool:
     """Whether the run was asked to stop: store a checkpoint and end, with exit code 130."""
     path = os.environ.get(STOP_FILE, "")
     return _stop_requested or (path != "" and Path(path).exists())
+
+
+def checkpoint_requested() -> bool:
+    """Whether a checkpoint of the current step is wanted at once; true once for each request."""
+    global _newest_checkpoint_request
+    try:
+        request = Path(os.environ.get(CHECKPOINT_FILE, "")).read_text()
+    except OSError:
+        return False
+    if request in ("", _newest_checkpoint_request):
+        return False
+    _newest_checkpoint_request = request
+    return True
 
 
 def request_stop() -> None:

@@ -1,5 +1,6 @@
 """One run by itself, in this process: what the agent starts as its child, and what `trainingjob run` does on a terminal."""
 
+import os
 import signal
 import sys
 import traceback
@@ -19,6 +20,7 @@ def train_here(config: Config) -> int:
     try:
         if isinstance(config.trainer, Custom):
             raise invalid("trainer.custom: is started by the agent; run its command yourself")
+        os.environ.update(config.storage.s3)
         # Imported here: the agent of a custom trainer needs neither XGBoost nor scikit-learn.
         from trainingjob.tabular.train import train
 

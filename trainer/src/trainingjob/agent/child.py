@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob.agent.reported import NotReportable, parse_event
-from trainingjob.reporting import EVENTS_FILE, STOP_FILE
+from trainingjob.reporting import CHECKPOINT_FILE, EVENTS_FILE, STOP_FILE
+from trainingjob.storage.folder import write_file
 
 _TAIL_LINES = 50
 _LINE_CHARACTERS = 1000
@@ -35,13 +36,21 @@ class Child:
         self._stop_file = workdir / "stop"
         self._events.write_bytes(b"")
         self._stop_file.unlink(missing_ok=True)
+        self._checkpoint_file = workdir / "checkpoint"
+        self._checkpoint_file.unlink(missing_ok=True)
         self._complaints = 0
         self._gone = False
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         # The folder is the image's, not ours: commands may name files beside them.
         self._process = subprocess.Popen(
             list(command),
-            env={**env, EVENTS_FILE: str(self._events), STOP_FILE: str(self._stop_file), "PYTHONUNBUFFERED": "1"},
+            env={
+                **env,
+                EVENTS_FILE: str(self._events),
+                STOP_FILE: str(self._stop_file),
+                CHECKPOINT_FILE: str(self._checkpoint_file),
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -78,6 +87,11 @@ class Child:
         timer = threading.Timer(grace_seconds, self.kill)
         timer.daemon = True
         timer.start()
+
+    def request_checkpoint(self, request: str) -> None:
+        """Asks the run for a checkpoint of its current step; each request has a text of its own."""
+        with suppress(OSError):
+            write_file(self._checkpoint_file, request.encode())
 
     def kill(self) -> None:
         """Ends every process of the group at once."""

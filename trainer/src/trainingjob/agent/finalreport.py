@@ -7,7 +7,7 @@ from typing import Any
 from trainingjob.agent.spool import Snapshot
 from trainingjob.config import Config
 from trainingjob.exitcodes import TrainingError
-from trainingjob.storage.folder import local_path, write_file
+from trainingjob.storage.address import store_at
 
 _FILE = "final.json"
 
@@ -28,7 +28,7 @@ def store_final(config: Config, final: dict[str, Any], waiting: Snapshot) -> str
         return None
     document = {**_key(config), "attempt": config.job.attempt, "final": final, "waiting": waiting}
     try:
-        write_file(local_path(uri) / _FILE, json.dumps(document).encode())
+        store_at(uri).write(_FILE, json.dumps(document).encode())
     except (OSError, TrainingError) as error:
         return f"{uri}/{_FILE} cannot be written: {error}"
     return None
@@ -44,7 +44,7 @@ def stored_final(config: Config) -> StoredFinal | None:
     if uri is None:
         return None
     try:
-        document = json.loads((local_path(uri) / _FILE).read_text())
+        document = json.loads(store_at(uri).read(_FILE))
         same = {name: document[name] for name in _key(config)} == _key(config)
         final, waiting, attempt = document["final"], document["waiting"], document["attempt"]
         outcome, exit_code = str(final["outcome"]), int(final["exitCode"])

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainingjob.fields import invalid
+from trainingjob.fields import Fields, invalid
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One attempt's pod. `url` is the operator's address, `runpod_url` that of Runpod's API."""
+    """One attempt's pod. `url` is the operator's address, `runpod_url` that of Runpod's API; the last two are seconds from
+    the agent's start, None when nothing was said of them."""
 
     uid: str
     namespace: str
@@ -20,6 +21,8 @@ class Identity:
     pod_id: str
     pod_key: str
     runpod_url: str
+    dead_man: float | None
+    hard_end: float | None
 
 
 def read_identity(environment: Mapping[str, str]) -> Identity:
@@ -45,4 +48,13 @@ def read_identity(environment: Mapping[str, str]) -> Identity:
         pod_id=environment["RUNPOD_POD_ID"],
         pod_key=environment.get("RUNPOD_API_KEY", ""),
         runpod_url=environment.get("RUNPOD_API_URL", "https://api.runpod.io").rstrip("/"),
+        dead_man=_seconds(environment, "TRAININGJOB_DEAD_MAN_SECONDS"),
+        hard_end=_seconds(environment, "TRAININGJOB_HARD_END_SECONDS"),
     )
+
+
+def _seconds(environment: Mapping[str, str], name: str) -> float | None:
+    text = environment.get(name, "")
+    if text == "":
+        return None
+    return Fields({name: text}, "").decimal(name, text, lambda number: number >= 0, "a number of seconds of at least 0")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from trainingjob.agent.http import Answer, send
 from trainingjob.agent.identity import Identity
+from trainingjob.agent.lease import Lease, parse_lease
 
 _NOT_DURABLE = "the answer does not acknowledge the batch"
 
@@ -21,6 +22,7 @@ class Reply:
     retry_after: float | None
     commands: list[dict[str, Any]]
     acknowledged: Any
+    lease: Lease | None
 
 
 class Operator:
@@ -72,6 +74,7 @@ def _reply(answer: Answer) -> Reply:
         retry_after=answer.retry_after,
         commands=[command for command in commands if isinstance(command, dict)],
         acknowledged=body.get("acknowledged"),
+        lease=parse_lease(body.get("lease")) if answer.status == 200 else None,
     )
 
 

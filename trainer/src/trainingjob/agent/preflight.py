@@ -8,7 +8,7 @@ from pathlib import Path
 from trainingjob.agent.identity import Identity
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.storage.folder import check_writable
+from trainingjob.storage.address import check_writable
 
 _LEAST_FREE_BYTES = 256 * 1024 * 1024
 

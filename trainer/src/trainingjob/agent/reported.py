@@ -9,6 +9,7 @@ from typing import Any
 
 from trainingjob.fields import nearest, shown
 from trainingjob.reporting import METRIC_NAME, MOST_METRICS
+from trainingjob.resuming import MOST_CHECKPOINTS
 
 Event = dict[str, Any]
 
@@ -105,6 +106,23 @@ _non_finite = _Member(
 )
 
 
+def _is_rejected(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MOST_CHECKPOINTS
+        and all(
+            isinstance(entry, dict)
+            and set(entry) == {"uri", "reason"}
+            and _uri.fits(entry["uri"])
+            and _text(_MOST_TEXT).fits(entry["reason"])
+            for entry in value
+        )
+    )
+
+
+_rejected = _Member(_is_rejected, f"a list of at most {MOST_CHECKPOINTS} objects of uri and reason")
+
+
 def _is_metric_name(value: Any) -> bool:
     return isinstance(value, str) and METRIC_NAME.fullmatch(value) is not None
 
@@ -135,6 +153,11 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "manifestSHA256": _sha256,
         "verified": _bool,
         "removed": _optional(_bool),
+    },
+    "resumed": {
+        "step": _step,
+        "uri": _Member(lambda value: value is None or _uri.fits(value), f"{_uri.wanted} or null"),
+        "rejected": _rejected,
     },
     "alert": {"name": _text(64), "severity": _one_of(_SEVERITIES), "message": _text(_MOST_TEXT)},
     "log": {"lines": _texts(_MOST_LINES, _MOST_LINE)},

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from trainingjob.agent.backoff import Backoff
+from trainingjob.agent.lease import Lease
 from trainingjob.agent.operator import Operator, Verdict
 from trainingjob.agent.spool import Batch, Snapshot, Spool, chunks
 
@@ -31,10 +32,11 @@ class Sender:
         heartbeat_seconds: float,
         on_command: Callable[[Event], None],
         on_superseded: Callable[[], None],
+        on_lease: Callable[[Lease], None],
     ) -> None:
         self._operator, self._spool = operator, spool
         self._heartbeat = heartbeat_seconds
-        self._on_command, self._on_superseded = on_command, on_superseded
+        self._on_command, self._on_superseded, self._on_lease = on_command, on_superseded, on_lease
         self._changed = threading.Condition()
         self._waiting: list[Event] = []
         self._urgent = False
@@ -98,6 +100,8 @@ class Sender:
             events = [] if batch is None else batch.events
             reply = self._operator.post(self._spool.session, sequence, events, self.stage, self.step)
             next_heartbeat = time.monotonic() + self._heartbeat
+            if reply.lease is not None:
+                self._on_lease(reply.lease)
             for command in reply.commands:
                 self._on_command(command)
             if reply.verdict == "superseded":

@@ -1,14 +1,48 @@
-"""Folders by URI. In this version `file://`, a path in the pod, as a rule on its network volume."""
+"""A folder in the pod, as a rule on its network volume, by a `file://` URI."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.storage.store import Digest
 
 FILE_ROOT = "TRAININGJOB_FILE_ROOT"
+
+
+class Folder:
+    """A folder as a store."""
+
+    def __init__(self, uri: str) -> None:
+        self._path = local_path(uri)
+
+    def read(self, name: str) -> bytes:
+        return (self._path / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        write_file(self._path / name, content)
+
+    def upload(self, path: Path, name: str) -> None:
+        write_file(self._path / name, path)
+
+    def download(self, name: str, path: Path) -> None:
+        shutil.copyfile(self._path / name, path)
+
+    def digest(self, name: str) -> Digest:
+        with (self._path / name).open("rb") as file:
+            return Digest(bytes=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self._path.iterdir() if path.is_dir()) if self._path.is_dir() else []
+
+    def remove(self, name: str) -> None:
+        path = self._path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def local_path(uri: str) -> Path:
@@ -20,7 +54,9 @@ def local_path(uri: str) -> Path:
     parts = urlsplit(uri)
     path = unquote(parts.path)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
-        raise invalid(f"{uri}: only file:/// addresses can be used here; write file:///volume/…")
+        raise invalid(
+            f"{uri}: only file:/// and s3:// addresses can be used here; write file:///volume/… or s3://bucket/…"
+        )
     if ".." in Path(path).parts or "\0" in path:
         raise invalid(f"{uri}: must not contain '..' or %00")
     if parts.query or parts.fragment:
@@ -29,13 +65,17 @@ def local_path(uri: str) -> Path:
     return Path(root + path) if root else Path(path)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file so that after a crash it is there whole or not at all."""
+def write_file(path: Path, content: bytes | Path) -> None:
+    """Writes a file, from bytes or from another file, so that after a crash it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file, 1024 * 1024)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -44,43 +84,6 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
-
-
-def publish_folder(source: Path, uri: str) -> Path:
-    """Copies a folder's files to a URI, replacing what is there in one step per file, and syncs them to disk.
-
-    Raises:
-        TrainingError: exit code 6 when storage cannot be written; it says where and why.
-    """
-    target = local_path(uri)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for file in sorted(source.iterdir()):
-            write_file(target / file.name, file.read_bytes())
-    except OSError as error:
-        raise TrainingError(
-            ExitCode.ARTIFACTS, f"{uri} cannot be written: {error}; check the volume's free space and rights"
-        ) from error
-    return target
-
-
-def remove_folder(uri: str) -> None:
-    """Removes a folder and all in it; nothing happens when it is not there."""
-    shutil.rmtree(local_path(uri), ignore_errors=True)
-
-
-def check_writable(uri: str) -> None:
-    """Raises TrainingError with exit code 7 when nothing can be written at this URI."""
-    folder = local_path(uri)
-    probe = folder / ".write-test"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(probe, b"ok")
-        probe.unlink()
-    except OSError as error:
-        raise TrainingError(
-            ExitCode.PREFLIGHT, f"{uri} cannot be written: {error}; mount the network volume at the URI's path"
-        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

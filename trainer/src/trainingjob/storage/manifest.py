@@ -2,13 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.storage.folder import local_path, publish_folder
+from trainingjob.storage.address import store_at
+from trainingjob.storage.store import Digest, StorageError, Store
 
 MANIFEST = "manifest.json"
+
+
+class Damaged(TrainingError):
+    """What is stored is not what was stored once. Exit code 6."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.ARTIFACTS, message)
 
 
 def store_verified(source: Path, uri: str, step: int, version: str) -> str:
@@ -28,36 +38,79 @@ def store_verified(source: Path, uri: str, step: int, version: str) -> str:
         "trainerVersion": version,
     }
     (source / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-    publish_folder(source, uri)
-    verify(uri)
-    stored = sha256(local_path(uri) / MANIFEST)
-    if stored != sha256(source / MANIFEST):
-        raise TrainingError(ExitCode.ARTIFACTS, f"{uri}/{MANIFEST} reads back with other content than was written")
-    return stored
+    store = store_at(uri)
+    try:
+        # The manifest last: a folder that has one was whole.
+        for path in [*files, source / MANIFEST]:
+            store.upload(path, path.name)
+    except OSError as error:
+        hint = "" if isinstance(error, StorageError) else "; check the volume's free space and rights"
+        raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be written: {error}{hint}") from error
+    sha = sha256(source / MANIFEST)
+    verify(uri, sha)
+    return sha
 
 
-def verify(uri: str) -> None:
-    """Reads every file that the manifest at `uri` names and compares size and SHA-256.
+def verify(uri: str, manifest_sha256: str | None = None) -> None:
+    """Reads every file that the manifest at `uri` names, and compares size and SHA-256; the manifest's own when it is known.
 
     Raises:
-        TrainingError: exit code 6, naming the first file that differs.
+        Damaged: naming the first file that differs or is missing.
+        TrainingError: exit code 6 when storage does not answer, which says nothing of what is stored.
     """
-    folder = local_path(uri)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        for entry in manifest["files"]:
-            path = folder / entry["path"]
-            if path.stat().st_size != entry["bytes"] or sha256(path) != entry["sha256"]:
-                raise TrainingError(
-                    ExitCode.ARTIFACTS, f"{uri}/{entry['path']} reads back with other content than was written"
-                )
-    except OSError as error:
-        raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be read back: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(ExitCode.ARTIFACTS, f"{uri}/{MANIFEST} is no manifest: {error!r}") from error
+    store = store_at(uri)
+    for name, wanted in _files(store, uri, manifest_sha256):
+        with _reading(uri):
+            found = store.digest(name)
+        _compare(f"{uri}/{name}", found, wanted)
+
+
+def fetch_verified(uri: str, folder: Path, manifest_sha256: str | None = None) -> None:
+    """Copies what the manifest at `uri` names to a folder, and compares what arrived. Raises as `verify` does."""
+    store = store_at(uri)
+    for name, wanted in _files(store, uri, manifest_sha256):
+        path = folder / name
+        with _reading(uri):
+            store.download(name, path)
+            found = Digest(bytes=path.stat().st_size, sha256=sha256(path))
+        _compare(f"{uri}/{name}", found, wanted)
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(store: Store, uri: str, manifest_sha256: str | None) -> list[tuple[str, Digest]]:
+    with _reading(uri):
+        content = store.read(MANIFEST)
+    if manifest_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise Damaged(f"{uri}/{MANIFEST} reads back with other content than was written")
+    try:
+        files = [
+            (str(file["path"]), Digest(bytes=file["bytes"], sha256=file["sha256"]))
+            for file in json.loads(content)["files"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{uri}/{MANIFEST} is no manifest: {error!r}") from error
+    # A name is a name: one with a path in it would be written beside the folder that it is copied to.
+    wrong = next((name for name, _ in files if Path(name).name != name), None)
+    if wrong is not None:
+        raise Damaged(f"{uri}/{MANIFEST} is no manifest: {wrong!r} is no file's name")
+    return files
+
+
+@contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be read back: {error}") from error
+    except OSError as error:
+        raise Damaged(f"{uri} cannot be read back: {error}") from error
+
+
+def _compare(where: str, found: Digest, wanted: Digest) -> None:
+    if found != wanted:
+        raise Damaged(f"{where} reads back with other content than was written")

@@ -1,17 +1,20 @@
-"""Checkpoints of one run: saved at evaluations, verified, rotated; the best is never rotated away."""
+"""Checkpoints of one run: saved at evaluations and on request, verified, rotated; the best is never rotated away."""
 
-import json
+import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
 from trainingjob import reporting
 from trainingjob.config import Checkpoints
-from trainingjob.scoring.best import BestTracker
-from trainingjob.storage.folder import remove_folder
-from trainingjob.storage.manifest import store_verified
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.storage.address import store_at
+from trainingjob.storage.manifest import MANIFEST, store_verified
+from trainingjob.tabular.booster import MODEL_FILE
+from trainingjob.tabular.progress import Progress
 
-MODEL_FILE = "model.json"
+_NAME = re.compile(r"checkpoint-([0-9]{1,15})")
 
 
 class Model(Protocol):
@@ -21,29 +24,31 @@ class Model(Protocol):
 
 
 class CheckpointKeeper:
-    """Keeps the newest `keep_last` checkpoints and the best `keep_best` by score."""
+    """Keeps the newest `keep_last` checkpoints and the best `keep_best` by score. The folder is the run's: what earlier
+    attempts left in it is rotated alike."""
 
     def __init__(self, folder_uri: str, rules: Checkpoints, version: str) -> None:
-        self._folder_uri = folder_uri
+        self._folder_uri = folder_uri.rstrip("/")
         self._rules = rules
         self._version = version
-        self._stored: dict[int, float] = {}
-        self._shas: dict[int, str] = {}
+        self._store = store_at(self._folder_uri)
+        # Steps with the SHA-256 of their manifests; None where an earlier attempt got no further than a part.
+        self._stored = self._found()
 
     def uri(self, step: int) -> str:
         """Where the checkpoint of a step lies."""
         return f"{self._folder_uri}/checkpoint-{step}"
 
-    def has(self, step: int) -> bool:
-        """Whether the checkpoint of this step is stored."""
-        return step in self._stored
+    def steps(self) -> list[int]:
+        """Steps whose checkpoints are stored, in order."""
+        return sorted(self._stored)
 
     def due(self, step: int, *, is_best: bool, is_last: bool) -> bool:
         """A new best and the last step are always saved; others at the interval that was asked for."""
         every = self._rules.every_steps
         return is_best or is_last or every is None or step % every == 0
 
-    def save(self, model: Model, step: int, score: float, tracker: BestTracker) -> None:
+    def save(self, model: Model, step: int, progress: Progress) -> None:
         """Stores a checkpoint, reads it back, reports it, and removes those that need not stay.
 
         Raises:
@@ -52,32 +57,49 @@ class CheckpointKeeper:
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
             folder = Path(name)
             model.save_model(str(folder / MODEL_FILE))
-            state = {
-                "bestStep": tracker.best_step,
-                "bestScore": tracker.best_score,
-                "previousEvalLoss": tracker.previous_eval_loss,
-            }
-            (folder / "scorer.json").write_text(json.dumps(state) + "\n")
+            progress.write(folder)
             sha = store_verified(folder, self.uri(step), step, self._version)
-        self._stored[step], self._shas[step] = score, sha
-        self._report(step, removed=False)
-        self._rotate(tracker.best_step)
+        self._stored[step] = sha
+        self._report(step, sha, removed=False)
+        self._rotate(step, progress)
 
-    def _rotate(self, best_step: int | None) -> None:
-        newest = sorted(self._stored)[-self._rules.keep_last :]
-        best = sorted(self._stored, key=lambda step: (self._stored[step], step))[: self._rules.keep_best]
-        for step in sorted(set(self._stored) - {*newest, *best, best_step}):
+    def _rotate(self, now: int, progress: Progress) -> None:
+        # Later ones are of an attempt whose end is given up: this one will come by there again.
+        passed = [step for step in sorted(self._stored) if step <= now]
+        newest = passed[-self._rules.keep_last :]
+        # One that was saved between evaluations has no score: it is kept for being new, never for being good.
+        scored = [step for step in passed if step in progress.scores]
+        best = sorted(scored, key=lambda step: (progress.scores[step], step))[: self._rules.keep_best]
+        for step in sorted(set(self._stored) - {*newest, *best, progress.tracker.best_step}):
             # Told before it is done: a checkpoint that is named must exist, one that exists need not be named.
-            self._report(step, removed=True)
-            remove_folder(self.uri(step))
-            del self._stored[step], self._shas[step]
+            sha = self._stored.pop(step)
+            if sha is not None:
+                self._report(step, sha, removed=True)
+            try:
+                self._store.remove(f"checkpoint-{step}")
+            except OSError as error:
+                sys.stderr.write(f"{self.uri(step)} is not needed any more and could not be removed: {error}\n")
 
-    def _report(self, step: int, *, removed: bool) -> None:
+    def _found(self) -> dict[int, str | None]:
+        """Checkpoints that earlier attempts of this run left."""
+        try:
+            names = [match for name in self._store.folders() if (match := _NAME.fullmatch(name))]
+            return {int(match[1]): self._manifest(match[0]) for match in names}
+        except OSError as error:
+            raise TrainingError(ExitCode.ARTIFACTS, f"{self._folder_uri} cannot be listed: {error}") from error
+
+    def _manifest(self, name: str) -> str | None:
+        try:
+            return self._store.digest(f"{name}/{MANIFEST}").sha256
+        except FileNotFoundError:
+            return None
+
+    def _report(self, step: int, sha256: str, *, removed: bool) -> None:
         event = {
             "type": "checkpoint",
             "step": step,
             "uri": self.uri(step),
-            "manifestSHA256": self._shas[step],
+            "manifestSHA256": sha256,
             "verified": not removed,
         }
         reporting.emit(event | ({"removed": True} if removed else {}))

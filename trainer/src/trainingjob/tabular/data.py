@@ -12,8 +12,9 @@ from sklearn.model_selection import train_test_split
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import nearest
-from trainingjob.storage.folder import local_path
+from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
+from trainingjob.storage.store import StorageError
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,25 +51,19 @@ def read_table(source: str, target: str, features: tuple[str, ...] | None) -> Ta
     """Reads a CSV file with a header line.
 
     Raises:
-        TrainingError: exit code 3, when the file is missing or empty, lacks a column, or holds what is no number.
+        TrainingError: exit code 3, when the file is missing or empty, lacks a column, or holds what is no number; exit
+            code 6, when storage does not answer, which may pass.
     """
-    path = local_path(source)
     try:
-        if not path.is_file():
-            raise bad_data(
-                f"{source} is not there; put the file on the network volume, or correct trainer.tabular.dataset.source"
-            )
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, None)
-            if not header or not any(name.strip() for name in header):
-                raise bad_data(f"{source} is empty; it needs a line of column names and then one line for each row")
-            columns = [name.strip() for name in header]
-            used = _columns(source, columns, target, features)
-            rows = _rows(source, reader, columns, used, target)
-        sha = sha256(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise bad_data(f"{source} cannot be read as CSV in UTF-8: {error}; save it so") from error
+        with local_copy(source) as path:
+            if not path.is_file():
+                raise _missing(source)
+            used, rows, sha = _read(path, source, target, features)
+    except FileNotFoundError as error:
+        raise _missing(source) from error
+    except StorageError as error:
+        message = f"{source} cannot be read: {error}"
+        raise TrainingError(ExitCode.DATA if error.lasting else ExitCode.ARTIFACTS, message) from error
     except OSError as error:
         raise bad_data(f"{source} cannot be read: {error}") from error
     if not rows:
@@ -77,6 +72,29 @@ def read_table(source: str, target: str, features: tuple[str, ...] | None) -> Ta
     table = Table(features=used, target=target, x=numbers[:, :-1], y=numbers[:, -1], sha256=sha)
     _check_classes(source, table)
     return table
+
+
+def _missing(source: str) -> TrainingError:
+    place = "into the bucket" if source.startswith("s3://") else "on the network volume"
+    return bad_data(f"{source} is not there; put the file {place}, or correct trainer.tabular.dataset.source")
+
+
+def _read(
+    path: Path, source: str, target: str, features: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], list[list[float]], str]:
+    """Names of the features, rows with the target last, and the file's SHA-256."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = next(reader, None)
+            if not header or not any(name.strip() for name in header):
+                raise bad_data(f"{source} is empty; it needs a line of column names and then one line for each row")
+            columns = [name.strip() for name in header]
+            used = _columns(source, columns, target, features)
+            rows = _rows(source, reader, columns, used, target)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise bad_data(f"{source} cannot be read as CSV in UTF-8: {error}; save it so") from error
+    return used, rows, sha256(path)
 
 
 def split_rows(table: Table, share: float, seed: int) -> Split:

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xgboost as xgb
 from sklearn.metrics import log_loss, roc_auc_score
 
 from trainingjob import reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid, nearest
+from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
-from trainingjob.storage.folder import local_path
-from trainingjob.storage.manifest import store_verified, verify
-from trainingjob.tabular.checkpoints import MODEL_FILE, CheckpointKeeper
+from trainingjob.storage.manifest import Damaged, store_verified
+from trainingjob.tabular.booster import MODEL_FILE, boost, booster, load, matrix
+from trainingjob.tabular.checkpoints import CheckpointKeeper
 from trainingjob.tabular.data import Floats, Split, Table, read_table, split_rows, write_rows
-from trainingjob.tabular.parameters import Parameters, TabularConfig
+from trainingjob.tabular.parameters import TabularConfig
+from trainingjob.tabular.progress import Progress, read_progress
+from trainingjob.tabular.result import fetch_best, lowest
 
 _METRICS = ("eval/loss", "eval/accuracy", "eval/auc")
 
@@ -46,6 +48,8 @@ def train(config: Config, version: str) -> ExitCode:
     reporting.emit({"type": "dataset", **sizes, "sha256": table.sha256})
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     run = _Run(config, tabular, table, split, keeper)
+    if config.resume is not None:
+        run.resume(config.resume)
     stopped = run.boost()
     _stage("Uploading", config.storage.output)
     run.store_output(config.storage.output, version)
@@ -56,13 +60,15 @@ class _Run:
     def __init__(
         self, config: Config, tabular: TabularConfig, table: Table, split: Split, keeper: CheckpointKeeper
     ) -> None:
+        self._parameters, self._scoring = tabular.parameters, config.scoring
         self._rounds = tabular.parameters.n_estimators
         self._table, self._split, self._keeper = table, split, keeper
-        self._train = _matrix(table, split.train)
-        self._held_out = _matrix(table, split.held_out)
-        self._tracker = BestTracker(config.scoring)
-        self._booster = xgb.Booster(_xgboost_parameters(tabular.parameters), [self._train, self._held_out])
-        self._evaluations: dict[int, dict[str, float]] = {}
+        self._train = matrix(table, split.train)
+        self._held_out = matrix(table, split.held_out)
+        self._progress = Progress(BestTracker(config.scoring), table.sha256)
+        self._booster = booster(tabular.parameters, [self._train, self._held_out])
+        self._done = 0
+        self._saved = 0
         wanted = config.evaluation_every_steps or max(1, self._rounds // 10)
         self._every = min(wanted, self._rounds)
         self._log_every = max(1, self._every // 4)
@@ -80,11 +86,30 @@ class _Run:
             }
         )
 
+    def resume(self, checkpoints: tuple[Resumable, ...]) -> None:
+        """Goes on from the first checkpoint that is good, with its model and all that the run knew then."""
+        with tempfile.TemporaryDirectory(prefix="resume-") as name:
+            folder = Path(name) / "checkpoint"
+
+            def take(checkpoint: Resumable) -> None:
+                progress = read_progress(folder, self._scoring, self._table.sha256)
+                try:
+                    model = booster(self._parameters, [self._train, self._held_out], folder / MODEL_FILE)
+                    rounds = model.num_boosted_rounds()
+                except ValueError as error:
+                    raise Damaged(f"{MODEL_FILE} cannot be used: {str(error).splitlines()[0]}") from error
+                if rounds != checkpoint.step or rounds > self._rounds:
+                    raise Damaged(f"{MODEL_FILE} has {rounds} rounds; the run has {self._rounds}")
+                self._progress, self._booster, self._done = progress, model, rounds
+
+            take_first_good(checkpoints, folder, take)
+        self._saved = self._done
+
     def boost(self) -> bool:
         """Trains all rounds, or until a stop is asked for; the last round is evaluated in either case."""
         _stage("Training")
-        for step in range(1, self._rounds + 1):
-            self._booster.update(self._train, step - 1)
+        for step in range(self._done + 1, self._rounds + 1):
+            boost(self._booster, self._train, self._parameters.random_state, step)
             stop = reporting.should_stop()
             last = stop or step == self._rounds
             evaluates = last or step % self._every == 0
@@ -92,47 +117,45 @@ class _Run:
                 reporting.report(step, {"train/loss": self._train_loss()})
             if evaluates:
                 self._evaluate(step, is_last=last)
+            if reporting.checkpoint_requested() and self._saved != step:
+                self._save(step)
+                _stage("Training")
             if last:
                 return step < self._rounds
         return False
 
     def store_output(self, uri: str, version: str) -> None:
         """Stores the best step's model with its metrics and the held-out rows, and reports where."""
-        best = self._tracker.best_step
-        if best is None:
-            raise TrainingError(
-                ExitCode.DIVERGED, "no evaluation gave a finite score; lower parameters.learningRate or check the data"
-            )
-        verify(self._keeper.uri(best))
         with tempfile.TemporaryDirectory(prefix="output-") as name:
-            folder = Path(name)
-            model = xgb.Booster(model_file=str(local_path(self._keeper.uri(best)) / MODEL_FILE))
+            folder = Path(name) / "output"
+            folder.mkdir()
+            best = fetch_best(self._progress, self._keeper, Path(name))
+            model = load(Path(name) / MODEL_FILE)
             model.save_model(str(folder / MODEL_FILE))
             write_rows(folder / "heldout.csv", self._table, self._split.held_out)
             metrics = self._measure(model)
             document = {
                 "bestStep": best,
-                "score": self._tracker.best_score,
+                "score": self._progress.scores[best],
                 "heldOut": {
                     "rows": len(self._split.held_out),
                     **{key.removeprefix("eval/"): value for key, value in metrics.items()},
                 },
-                "train": {"rows": len(self._split.train), "loss": self._evaluations[best]["train/loss"]},
+                "train": {"rows": len(self._split.train), "loss": self._progress.evaluations[best]["train/loss"]},
                 "target": self._table.target,
                 "features": list(self._table.features),
                 "datasetSHA256": self._table.sha256,
-                "lowestEvalLoss": self._lowest(),
+                "lowestEvalLoss": lowest(self._progress.evaluations),
             }
             (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n")
             sha = store_verified(folder, uri, best, version)
         result = {"type": "result", "bestStep": best, "output": {"uri": uri, "manifestSHA256": sha}, "metrics": metrics}
         reporting.emit(result)
 
-    def _lowest(self) -> dict[str, float]:
-        """What the step of lowest eval loss would have been, for whoever compares the two."""
-        step = min(self._evaluations, key=lambda step: self._evaluations[step]["eval/loss"])
-        found = self._evaluations[step]
-        return {"step": step, "loss": found["eval/loss"], "accuracy": found["eval/accuracy"]}
+    def _save(self, step: int) -> None:
+        _stage("Checkpointing")
+        self._keeper.save(self._booster, step, self._progress)
+        self._saved = step
 
     def _evaluate(self, step: int, *, is_last: bool) -> None:
         _stage("Evaluating")
@@ -143,17 +166,17 @@ class _Run:
                 ExitCode.DIVERGED,
                 f"the loss at step {step} is not finite; lower parameters.learningRate or check the data",
             )
-        self._evaluations[step] = {**metrics, "train/loss": train_loss}
+        self._progress.evaluations[step] = {**metrics, "train/loss": train_loss}
         reporting.report(step, metrics, evaluation=True)
-        scored = self._tracker.add(Evaluation(step, metrics["eval/loss"], train_loss, {**metrics}))
+        scored = self._progress.tracker.add(Evaluation(step, metrics["eval/loss"], train_loss, {**metrics}))
         if scored.score is None:
             return
+        self._progress.scores[step] = scored.score.score
         if scored.is_best:
             parts = ", ".join(f"{name} {value:.4f}" for name, value in scored.score.components.items())
             print(f"new best: step {step}, score {scored.score.score:.6f} ({parts})", flush=True)  # noqa: T201
         if self._keeper.due(step, is_best=scored.is_best, is_last=is_last):
-            _stage("Checkpointing")
-            self._keeper.save(self._booster, step, scored.score.score, self._tracker)
+            self._save(step)
         if not is_last:
             _stage("Training")
 
@@ -169,26 +192,6 @@ class _Run:
             "eval/accuracy": float(np.mean((probability > 0.5) == (truth == 1))),
             "eval/auc": float(roc_auc_score(truth, probability)),
         }
-
-
-def _matrix(table: Table, rows: Any) -> Any:
-    return xgb.DMatrix(table.x[rows], label=table.y[rows], feature_names=list(table.features))
-
-
-def _xgboost_parameters(parameters: Parameters) -> dict[str, Any]:
-    return {
-        "objective": "binary:logistic",
-        "tree_method": "hist",
-        "max_depth": parameters.max_depth,
-        "learning_rate": parameters.learning_rate,
-        "subsample": parameters.subsample,
-        "colsample_bytree": parameters.colsample_bytree,
-        "min_child_weight": parameters.min_child_weight,
-        "gamma": parameters.gamma,
-        "reg_alpha": parameters.reg_alpha,
-        "reg_lambda": parameters.reg_lambda,
-        "seed": parameters.random_state,
-    }
 
 
 def _check_scoring(scoring: Scoring) -> None:

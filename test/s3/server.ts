@@ -1,0 +1,88 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findS3Server } from './binary.ts';
+
+export interface S3Server {
+  readonly endpoint: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Each folder in it is a bucket, and each file an object. */
+  readonly folder: string;
+  stop(): Promise<void>;
+}
+
+/** Starts a real S3 server on a free port of this machine, without any bucket. It is addressed by path. */
+export async function startS3Server(say: (line: string) => void = () => undefined): Promise<S3Server> {
+  const file = await findS3Server(say);
+  const root = await mkdtemp(join(tmpdir(), 'trainingjob-s3-'));
+  const [folder, metadata] = [join(root, 'buckets'), join(root, 'metadata')];
+  await Promise.all([mkdir(folder), mkdir(metadata)]);
+  const guardian = spawn(process.execPath, [new URL('../controlplane/guardian.ts', import.meta.url).pathname], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  guardian.unref();
+  guardian.stdin.write(`folder ${root}\n`);
+  const [accessKey, secretKey] = [randomBytes(10).toString('hex'), randomBytes(20).toString('hex')];
+  const port = await freePort();
+  // Beside the objects, not in extended attributes: not every folder for temporary files has those.
+  const child = spawn(file, ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', '--sidecar', metadata, folder], {
+    env: { ROOT_ACCESS_KEY: accessKey, ROOT_SECRET_KEY: secretKey },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
+  guardian.stdin.write(`pid ${child.pid}\n`);
+  const stop = async (): Promise<void> => {
+    await end(child);
+    await rm(root, { recursive: true, force: true });
+    guardian.stdin.end();
+  };
+  const endpoint = `http://127.0.0.1:${port}`;
+  try {
+    await ready(endpoint, child);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { endpoint, accessKey, secretKey, folder, stop };
+}
+
+async function ready(endpoint: string, child: ChildProcess): Promise<void> {
+  let words = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    words = (words + text).slice(-2000);
+  });
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      throw new Error(`the S3 server did not start: ${words}`);
+    }
+    // Any answer will do; without a signature it is a refusal.
+    const answered = await fetch(endpoint, { signal: AbortSignal.timeout(2000) }).then(
+      (answer) => answer.arrayBuffer().then(() => true),
+      () => false,
+    );
+    if (answered) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

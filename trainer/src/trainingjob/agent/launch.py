@@ -1,0 +1,50 @@
+"""What the agent starts as its child: command, environment, and where the agent's own files lie."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainingjob.agent.identity import Identity
+from trainingjob.checkpoints import CHECKPOINTS_URI
+from trainingjob.config import Config, Custom
+from trainingjob.resuming import RESUME
+from trainingjob.storage.s3settings import VARIABLES
+
+_PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
+
+
+def command_line(config: Config, workdir: Path) -> list[str]:
+    """The job's own command, or this package on the configuration, which is written to a file."""
+    if isinstance(config.trainer, Custom):
+        return list(config.trainer.command)
+    file = workdir / "config.json"
+    # It holds the job's secrets.
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(config.raw))
+    return [sys.executable, "-m", "trainingjob", "run", "--config", str(file)]
+
+
+def child_environment(config: Config, environment: Mapping[str, str]) -> dict[str, str]:
+    """The pod's environment and the job's, without the keys that only the agent needs."""
+    own = {name: value for name, value in environment.items() if name not in _PRIVATE}
+    stored = {CHECKPOINTS_URI: config.storage.checkpoints, "TRAININGJOB_OUTPUT_URI": config.storage.output}
+    resume = "" if config.resume is None else json.dumps(config.raw["resume"])
+    addresses = {name: value for name, value in stored.items() if value is not None}
+    return {**own, **config.env, **config.storage.s3, **addresses, RESUME: resume}
+
+
+def storage_environment(config: Config) -> dict[str, str]:
+    """What the job says of S3: the agent stores beside the job's files, so it needs the same."""
+    return {name: config.env[name] for name in VARIABLES if name in config.env} | config.storage.s3
+
+
+def work_folder(identity: Identity) -> Path:
+    """A folder of this attempt; where the image's folder is not ours to write, one for temporary files."""
+    folder = Path.cwd() / ".trainingjob" / f"{identity.uid}-{identity.attempt}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="trainingjob-"))
+    return folder

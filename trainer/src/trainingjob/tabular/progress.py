@@ -1,0 +1,56 @@
+"""What a run knows besides its model. It travels in every checkpoint, so that another attempt goes on as if nothing happened."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainingjob.scoring.best import BestTracker, Scoring
+from trainingjob.storage.manifest import Damaged
+
+SCORER_FILE = "scorer.json"
+
+
+@dataclass
+class Progress:
+    """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored."""
+
+    tracker: BestTracker
+    dataset_sha256: str
+    evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        document = {
+            "bestStep": self.tracker.best_step,
+            "bestScore": self.tracker.best_score,
+            "previousEvalLoss": self.tracker.previous_eval_loss,
+            "datasetSHA256": self.dataset_sha256,
+            "evaluations": self.evaluations,
+            "scores": self.scores,
+        }
+        (folder / SCORER_FILE).write_text(json.dumps(document) + "\n")
+
+
+def read_progress(folder: Path, scoring: Scoring, dataset_sha256: str) -> Progress:
+    """Reads the progress of a checkpoint that a run over these data and with this scoring stored.
+
+    Raises:
+        Damaged: when it is not there, cannot be read, or is of other data: rows that were trained on could be held out now.
+    """
+    try:
+        document: dict[str, Any] = json.loads((folder / SCORER_FILE).read_text())
+        tracker = BestTracker(
+            scoring, document["bestStep"], document["bestScore"], previous_eval_loss=document["previousEvalLoss"]
+        )
+        found = Progress(
+            tracker=tracker,
+            dataset_sha256=document["datasetSHA256"],
+            evaluations={int(step): metrics for step, metrics in document["evaluations"].items()},
+            scores={int(step): float(score) for step, score in document["scores"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{SCORER_FILE} cannot be used: {error!r}") from error
+    if found.dataset_sha256 != dataset_sha256:
+        raise Damaged("the data have changed since; rows that it was trained on could be held out now")
+    return found
