@@ -1,5 +1,5 @@
 import type { TrainingJob } from '../api/trainingjob.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import type { JobSeries } from './jobs.ts';
 
 /** The live values of one job; `costUsd` is worked out by the caller, who knows the time. */

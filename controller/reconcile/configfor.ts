@@ -2,7 +2,7 @@ import type { TrainingJob } from '../api/trainingjob.ts';
 import type { SecretReader } from '../kube/secrets.ts';
 import type { ConfigAnswer } from '../telemetry/dependencies.ts';
 import { resumable } from '../telemetry/checkpoints.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { firstAttempt } from './attempts.ts';
 import { resolveEnv } from './observe.ts';
 import { trainerConfig, type AgentDurations } from './trainerconfig.ts';

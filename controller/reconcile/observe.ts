@@ -7,7 +7,7 @@ import type { SecretReader } from '../kube/secrets.ts';
 import type { Catalog } from '../runpod/catalog.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { mayHavePod } from './attempts.ts';
 import type { WriteMemory } from './memory.ts';
 import type { RunMemory } from './runmemory.ts';

@@ -1,6 +1,6 @@
 import type { TrainingJobStatus } from '../api/trainingjob.ts';
 import { settledBest } from '../telemetry/checkpoints.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { firstAttempt } from './attempts.ts';
 import { iso } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';

@@ -3,7 +3,7 @@ import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { Catalog } from '../runpod/catalog.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { RunRow } from '../telemetry/store/store.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 
 /**
  * All that `decide` may know, gathered once per pass and frozen. Whatever can be stale carries its age.

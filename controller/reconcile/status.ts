@@ -1,6 +1,6 @@
 import { nextConditions } from '../api/conditions.ts';
 import type { Phase, Refusal, TrainingJobStatus } from '../api/trainingjob.ts';
-import type { JobTelemetry } from '../telemetry/summary.ts';
+import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { firstAttempt } from './attempts.ts';
 import { conditions } from './conditions.ts';
 import { jobCostUsd, ledgerCostUsd, usd } from './cost.ts';

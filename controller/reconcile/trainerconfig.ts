@@ -48,14 +48,20 @@ export function trainerConfig(
     ...(spec.evaluation && { evaluation: spec.evaluation }),
     checkpoints,
     output,
-    storage: {
-      checkpoints: checkpoints && runFolder(checkpoints.uri, job, run),
-      output: output && runFolder(output.uri, job, run),
-      ...(spec.storage?.s3 && { s3: spec.storage.s3 }),
-    },
+    storage: storageOf(job, run),
     scoring: spec.scoring,
     agent: durations,
     resume,
+  };
+}
+
+/** Where this run stores what, and how buckets are reached. */
+function storageOf(job: TrainingJob, run: number): Config['storage'] {
+  const { checkpoints, output, storage } = job.spec;
+  return {
+    checkpoints: checkpoints ? runFolder(checkpoints.uri, job, run) : null,
+    output: output ? runFolder(output.uri, job, run) : null,
+    ...(storage?.s3 && { s3: storage.s3 }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { initialScorer } from '../scoring/best.ts';
 import type { AgentEvent, Resume } from './protocol.ts';
-import type { BestSummary, CheckpointSummary, JobTelemetry } from './summary.ts';
+import type { BestSummary, CheckpointSummary, JobTelemetry } from './jobtelemetry.ts';
 
 type ResumedEvent = Extract<AgentEvent, { type: 'resumed' }>;
 

@@ -1,7 +1,8 @@
 import { scoreEvaluation, type Scored } from '../scoring/best.ts';
 import type { AgentEvent } from './protocol.ts';
 import type { StoredBatch, TelemetryStore } from './store/store.ts';
-import { contact, reduce, reportOf, type JobTelemetry } from './summary.ts';
+import type { JobTelemetry } from './jobtelemetry.ts';
+import { contact, reduce, reportOf } from './summary.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface PointQuery {

@@ -1,5 +1,5 @@
 import type { Metrics } from './protocol.ts';
-import type { MetricSummary } from './summary.ts';
+import type { MetricSummary } from './jobtelemetry.ts';
 
 /** As many as status has room for. */
 const keptMetrics = 32;

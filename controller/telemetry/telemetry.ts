@@ -6,7 +6,8 @@ import { admission, isLateFinal, type Refusal } from './admission.ts';
 import type { Batch, BatchAnswer, Command } from './protocol.ts';
 import { Roster, type PodLease } from './roster.ts';
 import type { AttemptRow, StoredBatch, TelemetryStore } from './store/store.ts';
-import { contact, reduce, withFinal, type JobTelemetry } from './summary.ts';
+import type { JobTelemetry } from './jobtelemetry.ts';
+import { contact, reduce, withFinal } from './summary.ts';
 import { StoreHealth } from './storehealth.ts';
 import { mintToken, type Keyring } from './tokens.ts';
 

@@ -9,7 +9,8 @@ import { jobEvents } from '../../controller/reconcile/jobevents.ts';
 import type { CreateResult } from '../../controller/reconcile/snapshot.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { scoreEvaluation, initialScorer } from '../../controller/scoring/best.ts';
-import { contact, type JobTelemetry } from '../../controller/telemetry/summary.ts';
+import type { JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
+import { contact } from '../../controller/telemetry/summary.ts';
 import {
   at,
   final,

@@ -12,7 +12,7 @@ import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import type { ListRecord } from '../../controller/runpod/inventory.ts';
 import { initialScorer, type BestStep } from '../../controller/scoring/best.ts';
-import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
+import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 import { at, final, isoAt, nameOf, pod, snapshot, spec, telemetry } from '../unit/snapshot.ts';
 
 /** Snapshots of all kinds, also of those that no history leads to: decide must have an answer to each. */

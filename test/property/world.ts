@@ -15,7 +15,7 @@ import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import { Inventory } from '../../controller/runpod/inventory.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
-import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
+import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 import { ManualClock } from '../unit/manualclock.ts';
 import { final, installation, policy, pod, snapshot, telemetry } from '../unit/snapshot.ts';
 

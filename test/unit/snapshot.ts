@@ -13,7 +13,7 @@ import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import type { RunpodError } from '../../controller/runpod/errors.ts';
 import type { ListRecord } from '../../controller/runpod/inventory.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
-import type { FinalSummary, JobTelemetry } from '../../controller/telemetry/summary.ts';
+import type { FinalSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 
 /** The instant of every snapshot unless it says otherwise; all others are given in seconds from it. */
 export const nowMs = Date.parse('2026-03-01T12:00:00Z');

@@ -7,7 +7,7 @@ import { nothing, type Plan, type Say, type StatusRecord } from '../../controlle
 import { decimal } from '../../controller/reconcile/reported.ts';
 import { nextStatus, phaseOf } from '../../controller/reconcile/status.ts';
 import { statusChange } from '../../controller/reconcile/statuschange.ts';
-import type { BestSummary } from '../../controller/telemetry/summary.ts';
+import type { BestSummary } from '../../controller/telemetry/jobtelemetry.ts';
 import { at, attempt, final, isoAt, pod, snapshot, telemetry, type SnapshotParts } from './snapshot.ts';
 
 const say: Say = { reason: 'Because', message: 'It is so.' };

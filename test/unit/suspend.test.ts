@@ -8,7 +8,7 @@ import { deadlines, nextDeadlineMs } from '../../controller/reconcile/stages/dea
 import { suspend } from '../../controller/reconcile/stages/suspend.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
-import type { CheckpointSummary } from '../../controller/telemetry/summary.ts';
+import type { CheckpointSummary } from '../../controller/telemetry/jobtelemetry.ts';
 import { ManualClock } from './manualclock.ts';
 import {
   at,

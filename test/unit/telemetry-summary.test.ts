@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentEvent } from '../../controller/telemetry/protocol.ts';
 import { resumable, settledBest } from '../../controller/telemetry/checkpoints.ts';
-import { contact, reduce, type JobTelemetry } from '../../controller/telemetry/summary.ts';
+import type { JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
+import { contact, reduce } from '../../controller/telemetry/summary.ts';
 import { scoreEvaluation, initialScorer } from '../../controller/scoring/best.ts';
 import { eta, pushMark, type PaceMark } from '../../controller/telemetry/eta.ts';
 

@@ -5,7 +5,7 @@ import { runFolder, specHash, trainerConfig } from '../../controller/reconcile/t
 import type { ConfigAnswer } from '../../controller/telemetry/dependencies.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
-import type { CheckpointSummary } from '../../controller/telemetry/summary.ts';
+import type { CheckpointSummary } from '../../controller/telemetry/jobtelemetry.ts';
 import { attempt, isoAt, snapshot, spec, telemetry, uid, type SnapshotParts } from './snapshot.ts';
 
 const durations = { heartbeatSeconds: 10, holdSeconds: 120, stopGraceSeconds: 60 };

@@ -1,0 +1,89 @@
+import type { BestStep, ScorerState } from '../scoring/best.ts';
+import type { LossTrend, LossWindow } from '../scoring/window.ts';
+import type { Eta, PaceMark } from './eta.ts';
+import type { FinalEvent, Stage } from './protocol.ts';
+
+export interface MetricSummary {
+  readonly name: string;
+  readonly value: number;
+  readonly step: number;
+  /** Lowest value of a loss, highest of any other metric. */
+  readonly best: number;
+  readonly bestStep: number;
+}
+
+export interface CheckpointSummary {
+  readonly step: number;
+  readonly uri: string;
+  readonly manifestSHA256: string;
+  readonly verified: boolean;
+  /** Epoch milliseconds of its report. */
+  readonly time: number;
+  readonly attempt: number;
+  /** The scorer when it was first reported: an attempt that resumes from it goes on from here. */
+  readonly scorer: ScorerState;
+  /** The evaluation of its step, where there is one. */
+  readonly scored?: BestStep;
+}
+
+export interface BestSummary extends BestStep {
+  readonly verified: boolean;
+  readonly uri?: string;
+  readonly manifestSHA256?: string;
+}
+
+export interface FinalSummary extends FinalEvent {
+  readonly receivedAt: number;
+}
+
+/** All that is kept in memory of what a job's trainers reported. Instants are epoch milliseconds of our own clock. */
+export interface JobTelemetry {
+  readonly uid: string;
+  /** The newest attempt that reported. */
+  readonly attempt: number;
+  readonly firstContactAt: number;
+  readonly lastReportAt: number;
+  readonly podID?: string;
+  readonly trainerVersion?: string;
+  /** Whether the pod can end itself. */
+  readonly deadMan?: 'Armed' | 'Unarmed';
+  /** Where this attempt went on; 0: from the start, as no checkpoint was good. */
+  readonly resumedFromStep?: number;
+  readonly stage?: Stage;
+  readonly stageDetail?: string;
+  /** When the trainer last got any further, by a step, a stage or what it stored; absent until it says anything of the kind. */
+  readonly progressAt?: number;
+  /** First step that this attempt reported. */
+  readonly firstStep?: number;
+  readonly step?: number;
+  readonly epoch?: number;
+  readonly totalSteps?: number;
+  readonly evaluationEverySteps?: number;
+  readonly nextEvaluationStep?: number;
+  readonly dataset?: {
+    readonly samples: number;
+    readonly trainSamples: number;
+    readonly evalSamples: number;
+    readonly sha256: string;
+  };
+  readonly metrics: readonly MetricSummary[];
+  readonly losses: LossWindow;
+  readonly lossTrend?: LossTrend;
+  readonly nonFiniteCount: number;
+  readonly scorer: ScorerState;
+  readonly best?: BestSummary;
+  readonly evaluations: number;
+  readonly evalsSinceBest?: number;
+  readonly lastScore?: number;
+  /** The newest evaluation that could be scored. */
+  readonly lastScored?: BestStep;
+  readonly checkpoints: readonly CheckpointSummary[];
+  readonly latestCheckpoint?: CheckpointSummary;
+  readonly alerts: readonly { readonly name: string; readonly severity: string; readonly message: string }[];
+  readonly logTail: readonly string[];
+  readonly finals: Readonly<Record<number, FinalSummary>>;
+  /** Batches taken, over all attempts. */
+  readonly lastSequence: number;
+  readonly marks: readonly PaceMark[];
+  readonly eta?: Eta;
+}
