@@ -63,6 +63,12 @@ class CheckpointKeeper:
         self._report(step, sha, removed=False)
         self._rotate(step, progress)
 
+    def tell(self, step: int) -> None:
+        """Reports a checkpoint that was stored and verified before."""
+        sha = self._stored[step]
+        if sha is not None:
+            self._report(step, sha, removed=False)
+
     def _rotate(self, now: int, progress: Progress) -> None:
         # Later ones are of an attempt whose end is given up: this one will come by there again.
         passed = [step for step in sorted(self._stored) if step <= now]

@@ -117,9 +117,13 @@ class _Run:
                 reporting.report(step, {"train/loss": self._train_loss()})
             if evaluates:
                 self._evaluate(step, is_last=last)
-            if reporting.checkpoint_requested() and self._saved != step:
-                self._save(step)
-                _stage("Training")
+            if reporting.checkpoint_requested():
+                # One of this very step is an answer, too; whoever asked waits for it to be told.
+                if self._saved == step:
+                    self._keeper.tell(step)
+                else:
+                    self._save(step)
+                    _stage("Training")
             if last:
                 return step < self._rounds
         return False
