@@ -22,6 +22,9 @@ export interface Operator {
   stop(): Promise<void>;
 }
 
+const starting = 'leading, and not yet started: TrainingJobs are not listed; are the files in crds/ applied?';
+const standingBy = 'standing by: another process leads';
+
 /**
  * One process of the operator. It serves metrics and probes at once, stands by until it holds the lease, and only then opens
  * the store, listens for agents and looks at jobs.
@@ -31,13 +34,6 @@ export async function startOperator(settings: Settings, clock: Clock, log: Logge
   const apiKey = keyFile(settings.runpodKeyFile);
   apiKey();
   const kube = new KubeClient({ connection: kubeConnection(settings.kubeconfig), clock, observe: metrics.kube });
-  let leader: Leader | undefined;
-  const operations = operationsServer({
-    metrics: async () => (await metrics.render()) + (leader?.jobMetrics() ?? ''),
-    ready: () => leader?.ready() ?? { ready: false, reasons: ['standing by: another process leads'] },
-  });
-  await listen(operations, listenAddress(settings.metricsListen) ?? { host: '0.0.0.0', port: 9090 });
-  const installation = await ensureInstallation(kube, settings.namespace);
   const lease = new LeaderLease({
     client: kube,
     clock,
@@ -49,6 +45,13 @@ export async function startOperator(settings: Settings, clock: Clock, log: Logge
     renewDeadlineMs: settings.leaseRenewDeadline * 1000,
     retryMs: settings.leaseRetry * 1000,
   });
+  let leader: Leader | undefined;
+  const operations = operationsServer({
+    metrics: async () => (await metrics.render()) + (leader?.jobMetrics() ?? ''),
+    ready: () => leader?.ready() ?? { ready: false, reasons: [lease.holds() ? starting : standingBy] },
+  });
+  await listen(operations, listenAddress(settings.metricsListen) ?? { host: '0.0.0.0', port: 9090 });
+  const installation = await ensureInstallation(kube, settings.namespace);
   const holds = (): boolean => lease.holds();
   const leading = (async () => {
     if (!(await lease.acquire())) return;
@@ -67,7 +70,8 @@ export async function startOperator(settings: Settings, clock: Clock, log: Logge
     failed,
     async stop() {
       if (!leader) await lease.release();
-      await leading.catch(() => undefined);
+      // A leader that never came so far, for want of the CRDs say, is not waited for.
+      await Promise.race([leading.catch(() => undefined), clock.sleep(5000)]);
       await leader?.stop();
       // Only when nothing is written any more may another begin.
       await lease.release();

@@ -16,6 +16,7 @@ import { jobSeries } from './metrics/jobseries.ts';
 import type { ProcessMetrics } from './metrics/registry.ts';
 import { Backoff } from './queue/backoff.ts';
 import { priorities, WorkQueue } from './queue/workqueue.ts';
+import { ClockJumps } from './reconcile/clockjump.ts';
 import { configFor } from './reconcile/configfor.ts';
 import { jobCostUsd } from './reconcile/cost.ts';
 import { endingRateUsdPerHour } from './reconcile/endingrate.ts';
@@ -158,7 +159,15 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     subjectKind: { apiVersion, kind },
   });
   const policy = policyOf(settings);
-  const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy, runs };
+  const jumps = new ClockJumps(clock);
+  const heard = {
+    summary: (uid: string) => telemetry.summary(uid),
+    get ingestReadyAtMs() {
+      const { ingestReadyAtMs } = telemetry;
+      return ingestReadyAtMs === undefined ? undefined : Math.max(ingestReadyAtMs, jumps.lastAtMs());
+    },
+  };
+  const observed = { clock, memory, inventory, telemetry: heard, secrets, catalog, installation, policy, runs };
   const context: LoopContext = {
     clock,
     memory,
@@ -192,7 +201,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       inventory.setUnsettled(waiting.any);
       await instruct(telemetry, job, status);
       leases.passed(snapshot, status);
-      await runs.remember(job, status, clock.now());
+      await runs.remember(job, status);
     },
   };
 
@@ -222,7 +231,11 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     telemetry,
     store,
     clock,
-    configFor: (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
+    // Before the first list a job that is not in the cache is no job that is gone: its pod must not be sent away.
+    configFor: async (uid, attempt) =>
+      reflector.lastSyncAgeMs() === undefined
+        ? { status: 'wait', reason: 'the operator is starting' }
+        : configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
     authorize: (token, job) => authorizer.authorize(token, job),
     ready: () => readiness(reflector, inventory, telemetry, holds),
   });

@@ -136,6 +136,11 @@ export function readSettings(environment: Readonly<Record<string, string | undef
     problems.push(
       `LEASE_DURATION_SECONDS is ${leaseDuration}, LEASE_RENEW_DEADLINE_SECONDS ${leaseRenewDeadline}, LEASE_RETRY_SECONDS ${leaseRetry}; each must be below the one before, such as 15, 10 and 2`,
     );
+  // A pod ends itself when no list has shown it for spec.watchdog.deadManSeconds, of which 300 is the least.
+  if (Number.isFinite(settings.inventoryCalm) && settings.inventoryCalm > 150)
+    problems.push(
+      `INVENTORY_CALM_SECONDS is "${settings.inventoryCalm}"; write at most 150, or pods whose spec.watchdog.deadManSeconds is short end themselves between two lists`,
+    );
   problems.push(...addressProblems(settings));
   if (problems.length > 0) throw new Error(`The operator cannot start:\n- ${problems.join('\n- ')}`);
   return settings;

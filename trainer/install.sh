@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 venv=$PWD/../.venv
 stamp=$venv/.requirements
-wanted=$(cat install.sh requirements/uv.txt requirements/dev.txt | sha256sum)
+wanted=$(cat install.sh requirements/uv.txt requirements/dev.txt | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 python=${PYTHON:-python3}

@@ -39,6 +39,8 @@ export class WorkQueue {
   readonly #observe: QueueObserver | undefined;
   readonly #weight: (key: string) => number;
   readonly #ready = new Map<string, Ready>();
+  /** Keys that weigh anything, by priority. */
+  readonly #heavy = new Map<number, Set<string>>(Object.values(priorities).map((priority) => [priority, new Set()]));
   /** Keys by priority, in the order of their coming. */
   readonly #lanes = new Map<number, Set<string>>(Object.values(priorities).map((priority) => [priority, new Set()]));
   readonly #waiting = new Map<string, Waiting>();
@@ -63,13 +65,11 @@ export class WorkQueue {
     }
     const old = this.#ready.get(key);
     if (old && old.priority >= priority) return;
-    if (old) this.#lanes.get(old.priority)?.delete(key); // a raised key goes to the back of its new priority
+    if (old) this.#leave(key, old.priority); // a raised key goes to the back of its new priority
+    const weight = this.#weight(key);
     this.#lanes.get(priority)?.add(key);
-    this.#ready.set(key, {
-      priority,
-      weight: this.#weight(key),
-      addedMs: old?.addedMs ?? this.#clock.monotonic(),
-    });
+    if (weight > 0) this.#heavy.get(priority)?.add(key);
+    this.#ready.set(key, { priority, weight, addedMs: old?.addedMs ?? this.#clock.monotonic() });
     if (!old) this.#observe?.add();
     this.#serve();
   }
@@ -114,7 +114,7 @@ export class WorkQueue {
     for (const { cancel } of this.#waiting.values()) cancel();
     this.#waiting.clear();
     this.#ready.clear();
-    for (const lane of this.#lanes.values()) lane.clear();
+    for (const lane of [...this.#lanes.values(), ...this.#heavy.values()]) lane.clear();
     for (const taker of this.#takers.splice(0)) taker(undefined);
   }
 
@@ -133,12 +133,12 @@ export class WorkQueue {
 
   #pop(): string | undefined {
     for (const lane of [priorities.urgent, priorities.change, priorities.list]) {
-      const keys = this.#lanes.get(lane);
-      const key = this.#heaviest(keys ?? []);
+      const [first] = this.#lanes.get(lane) ?? [];
+      const key = this.#heaviest(lane) ?? first;
       const ready = key === undefined ? undefined : this.#ready.get(key);
       if (key === undefined || !ready) continue;
       const nowMs = this.#clock.monotonic();
-      keys?.delete(key);
+      this.#leave(key, lane);
       this.#ready.delete(key);
       this.#working.set(key, nowMs);
       this.#observe?.latencySeconds((nowMs - ready.addedMs) / 1000);
@@ -147,10 +147,15 @@ export class WorkQueue {
     return undefined;
   }
 
-  #heaviest(keys: Iterable<string>): string | undefined {
+  #leave(key: string, lane: number): void {
+    this.#lanes.get(lane)?.delete(key);
+    this.#heavy.get(lane)?.delete(key);
+  }
+
+  #heaviest(lane: number): string | undefined {
     let found: string | undefined;
-    let most = Number.NEGATIVE_INFINITY;
-    for (const key of keys) {
+    let most = 0;
+    for (const key of this.#heavy.get(lane) ?? []) {
       const weight = this.#ready.get(key)?.weight ?? 0;
       if (weight > most) [found, most] = [key, weight];
     }

@@ -29,7 +29,7 @@ export function hardEndMs(snapshot: Snapshot, connectedMs: number | undefined): 
 }
 
 /**
- * Seconds from its create after which a pod of this candidate must end even if nobody is ever heard: what is left of the
+ * Seconds from its agent's start after which a pod of this candidate ends even if nobody is ever heard: what is left of the
  * active deadline, after the latest start, and of the budget at the most that the pod may cost. Undefined for no limit.
  */
 export function hardEndSeconds(snapshot: Snapshot, candidate: Candidate): number | undefined {

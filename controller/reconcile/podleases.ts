@@ -15,7 +15,8 @@ interface Leases {
  */
 export class PodLeases {
   readonly #telemetry: Leases;
-  readonly #endsAtMs = new Map<string, number>();
+  /** By uid; undefined for a run without an end, and absent for one that no pass has looked at yet. */
+  readonly #endsAtMs = new Map<string, number | undefined>();
 
   constructor(telemetry: Leases) {
     this.#telemetry = telemetry;
@@ -27,8 +28,7 @@ export class PodLeases {
     const after = { ...snapshot, status };
     const endMs = status.attempt?.state === 'Observed' ? hardEndMs(after, connectedAtMs(after)) : undefined;
     // Half the grace later than our own stop, which comes first while we are there.
-    if (endMs === undefined) this.#endsAtMs.delete(uid);
-    else this.#endsAtMs.set(uid, endMs + snapshot.policy.stopGraceMs / 2);
+    this.#endsAtMs.set(uid, endMs === undefined ? undefined : endMs + snapshot.policy.stopGraceMs / 2);
     this.#extend({ ...snapshot.job, status }, snapshot.inventory.view);
   }
 
@@ -43,6 +43,8 @@ export class PodLeases {
 
   #extend({ metadata, spec, status }: TrainingJob, view: InventoryView): void {
     const { attempt } = status ?? {};
+    // Without a pass nothing is known of an end, and the pod must not be told that it has none.
+    if (!this.#endsAtMs.has(metadata.uid)) return;
     const list = view.lists.findLast((entry) => entry.believed);
     if (attempt?.state !== 'Observed' || attempt.podID === undefined || !list?.live.has(attempt.podID)) return;
     this.#telemetry.setLease(metadata.uid, attempt.number, {

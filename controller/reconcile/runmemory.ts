@@ -1,6 +1,6 @@
 import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { RunRow, TelemetryStore } from '../telemetry/store/store.ts';
-import { jobCostUsd } from './cost.ts';
+import { ledgerCostUsd } from './cost.ts';
 import { specHash } from './trainerconfig.ts';
 
 type Runs = Pick<TelemetryStore, 'putRun' | 'runs'>;
@@ -39,8 +39,8 @@ export class RunMemory {
   }
 
   /** Makes durable what a status says of its run; level-triggered, and nothing is written that is there already. */
-  async remember(job: TrainingJob, status: TrainingJobStatus, nowMs: number): Promise<void> {
-    const row = rowOf(job, status, nowMs);
+  async remember(job: TrainingJob, status: TrainingJobStatus): Promise<void> {
+    const row = rowOf(job, status);
     if (!row || isSame(this.#newest.get(row.uid), row)) return;
     await this.#store.putRun(row);
     this.#take(row);
@@ -53,8 +53,8 @@ export class RunMemory {
   }
 }
 
-/** The row of a run that has, or had, an attempt; money while it runs changes all the time and is taken along with other facts. */
-function rowOf(job: TrainingJob, status: TrainingJobStatus, nowMs: number): RunRow | undefined {
+/** The row of a run that has, or had, an attempt. Money is taken when an attempt is over: until then its pod tells it. */
+function rowOf(job: TrainingJob, status: TrainingJobStatus): RunRow | undefined {
   const { run, attempt, outcome, output, completionTime } = status;
   if (!run || !attempt) return undefined;
   const over = completionTime !== undefined && outcome !== undefined;
@@ -67,8 +67,9 @@ function rowOf(job: TrainingJob, status: TrainingJobStatus, nowMs: number): RunR
     restartToken: run.restartToken ?? '',
     outcome: over ? outcome.result : 'Running',
     reason: over ? outcome.reason : '',
+    firstAttempt: run.firstAttempt ?? 1,
     attempts: attempt.number,
-    spentUsd: jobCostUsd(status, nowMs),
+    spentUsd: Number(status.cost?.earlier ?? 0) + ledgerCostUsd(status.attempts ?? []),
     outputUri: (over ? output?.uri : undefined) ?? null,
     manifestSHA256: (over ? output?.manifestSHA256 : undefined) ?? null,
     completedAt: over ? Date.parse(completionTime) : null,
@@ -81,6 +82,7 @@ function isSame(known: RunRow | undefined, row: RunRow): boolean {
     known.run === row.run &&
     known.outcome === row.outcome &&
     known.attempts === row.attempts &&
+    known.spentUsd === row.spentUsd &&
     known.specHash === row.specHash &&
     known.restartToken === row.restartToken &&
     known.outputUri === row.outputUri

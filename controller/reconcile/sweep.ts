@@ -30,6 +30,8 @@ function orphanReason(
 ): Orphan['reason'] | undefined {
   if (!job) return 'UnknownJob';
   const attempt = job.status?.attempt;
+  // Finished by what the store knew: no pod of it is the recorded one.
+  if (!attempt && job.status?.completionTime !== undefined) return 'AttemptOver';
   // A later attempt than the cached status knows: the cache is behind, the pod is not wrong.
   if (!attempt || attemptNumber > attempt.number) return undefined;
   if (attemptNumber < attempt.number) return 'OldAttempt';

@@ -11,7 +11,9 @@ export interface AgentDurations {
 /** SHA-256 of what the trainer is asked to do; a stored final report counts only for the same hash. */
 export function specHash(spec: TrainingJobSpec): string {
   const { trainer, evaluation, checkpoints, output, storage, scoring } = spec;
-  const asked = { trainer, evaluation, checkpoints, output, storage, scoring };
+  // The same path on another volume is another place.
+  const volume = spec.compute.networkVolume;
+  const asked = { trainer, evaluation, checkpoints, output, storage, scoring, volume };
   return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 

@@ -184,7 +184,7 @@ export class OperatorProcess {
         inventory.setUnsettled(waiting.any);
         await instruct(telemetry, snapshot.job, status);
         leases.passed(snapshot, status);
-        await runs.remember(snapshot.job, status, clock.now());
+        await runs.remember(snapshot.job, status);
       },
     };
     const uidByKey = new Map<string, string>();

@@ -24,7 +24,12 @@ function bodyFor(candidate: Partial<Candidate>, compute: Partial<Compute> = {}, 
   const trainer = custom === undefined ? {} : { custom: { image: custom, command: ['python', 'train.py'] } };
   return createBody({
     job: { uid: '0a1b2c3d-0000-4000-8000-000000000000', namespace: 'team', name: 'job' },
-    spec: { trainer, compute: { containerDiskGB: 20, candidates: [whole], ...compute } } as unknown as TrainingJobSpec,
+    spec: {
+      trainer,
+      compute: { containerDiskGB: 20, candidates: [whole], ...compute },
+      watchdog: { deadManSeconds: 2700 },
+    } as unknown as TrainingJobSpec,
+    hardEndSeconds: 3600,
     candidate: whole,
     podName: 'tj-abcdef-0a1b2c3d0000-a1-x9q2-job',
     attempt: 1,

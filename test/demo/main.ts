@@ -2,8 +2,7 @@
  * `make demo`: a real API server, the Runpod simulator and the operator on this machine, and one job from apply to model.
  * KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the job longer. Everything that it started ends with it.
  */
-import { spawn } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { kubectl } from '../controlplane/crds.ts';
 import { condition, startRig, stubSpec, type Rig } from '../rig/rig.ts';
 
 let rig: Rig;
@@ -23,6 +24,28 @@ describe('the life of a job', () => {
     expect(Number(job.status?.cost?.accrued)).toBeCloseTo(bill[0]!.totalUsd, 3);
     expect(job.status?.attempts).toHaveLength(1);
     expect(job.status?.attempts?.[0]?.podID).toBe(bill[0]?.id);
+  });
+
+  test('kubectl shows, explains, describes and waits as for any other resource', async () => {
+    const namespace = await rig.namespace();
+    await rig.create(namespace, 'shown', stubSpec('succeed'));
+    const until = ['--for=condition=Complete', '--timeout=30s'];
+    const waited = await kubectl(rig.plane, ['wait', 'tj/shown', '-n', namespace, ...until]);
+    expect(waited).toContain('condition met');
+    const columns = (table: string): string[] => (table.split('\n')[0] ?? '').split(/\s+/).filter(Boolean);
+    const all = ['NAMESPACE', 'NAME', 'PHASE', 'STEP', 'DONE%', 'SCORE', 'BEST', 'GPU', '$/H', 'COST', 'AGE'];
+    const table = await kubectl(rig.plane, ['get', 'tj', '-A']);
+    expect(columns(table)).toEqual(all);
+    expect(table).toMatch(/shown +Succeeded +30 +100 /);
+    const wide = await kubectl(rig.plane, ['get', 'tj', '-A', '-o', 'wide']);
+    expect(columns(wide)).toEqual([...all, 'DC', 'ATTEMPTS', 'REASON', 'ETA', 'POD']);
+    const described = await kubectl(rig.plane, ['describe', 'tj', 'shown', '-n', namespace]);
+    for (const reason of ['PodRented', 'TrainerConnected', 'NewBest', 'Completed']) expect(described).toContain(reason);
+    const explained = await kubectl(rig.plane, ['explain', 'tj.spec', '--recursive']);
+    for (const field of ['trainer', 'compute', 'maxPricePerHour', 'heartbeatTimeoutSeconds', 'maxTotal'])
+      expect(explained).toContain(field);
+    await kubectl(rig.plane, ['delete', 'tj', 'shown', '-n', namespace, '--timeout=30s']);
+    await rig.untilGone(namespace, 'shown');
   });
 
   test('fails with what the trainer said', async () => {

@@ -21,6 +21,7 @@ const row: RunRow = {
   restartToken: '',
   outcome: 'Running',
   reason: '',
+  firstAttempt: 1,
   attempts: 1,
   spentUsd: 0,
   outputUri: null,

@@ -61,7 +61,9 @@ describe('the lease of a pod', () => {
 
   test('is extended by a believed list that shows the pod, and by nothing else', () => {
     const { given, podLeases } = leases();
-    const { job, inventory } = snapshot({ status: { attempt: attempt() } });
+    const looked = snapshot({ status: { attempt: attempt() }, lists: [] });
+    const { job, inventory } = looked;
+    podLeases.passed(looked, looked.status);
     const seen = (live: string[], believed = true) => ({ ...inventory.view, lists: [list(5, live, believed)] });
     podLeases.listed([job], seen([]));
     podLeases.listed([job], seen(['pod1'], false));
@@ -83,8 +85,16 @@ describe('the lease of a pod', () => {
     podLeases.passed(budgeted, budgeted.status);
     // 10 USD less two minutes' price, at 0.001 USD per second.
     expect(given).toEqual([{ untilMs: at(5 + 2700), endsAtMs: at((10 - 0.12) / 0.001 + 60) }]);
-    podLeases.forget(budgeted.job.metadata.uid);
-    podLeases.listed([budgeted.job], budgeted.inventory.view);
-    expect(given.at(-1)?.endsAtMs).toBeUndefined();
+  });
+
+  test('is not given before a pass: a pod must not hear that it has no end when nobody has worked it out', () => {
+    const { given, podLeases } = leases();
+    const running = snapshot({ status: { attempt: attempt() }, lists: [list(5, ['pod1'])] });
+    podLeases.listed([running.job], running.inventory.view);
+    expect(given).toEqual([]);
+    podLeases.passed(running, running.status);
+    podLeases.forget(running.job.metadata.uid);
+    podLeases.listed([running.job], running.inventory.view);
+    expect(given).toHaveLength(1);
   });
 });

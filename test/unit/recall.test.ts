@@ -6,7 +6,7 @@ import { recall } from '../../controller/reconcile/stages/recall.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { specHash } from '../../controller/reconcile/trainerconfig.ts';
 import type { RunRow } from '../../controller/telemetry/store/store.ts';
-import { at, attempt, isoAt, nowMs, snapshot, spec, uid } from './snapshot.ts';
+import { at, attempt, isoAt, snapshot, spec, uid } from './snapshot.ts';
 
 const row: RunRow = {
   uid,
@@ -17,6 +17,7 @@ const row: RunRow = {
   restartToken: '',
   outcome: 'Succeeded',
   reason: 'TrainerSucceeded',
+  firstAttempt: 3,
   attempts: 7,
   spentUsd: 1.5,
   outputUri: 'file:///volume/models/fit/2',
@@ -33,7 +34,7 @@ describe('what the store knows of a run', () => {
     const status = nextStatus(lost, plan);
     expect(status).toMatchObject({
       outcome: { result: 'Succeeded', reason: 'TrainerSucceeded' },
-      run: { number: 2, firstAttempt: 1 },
+      run: { number: 2, firstAttempt: 3 },
       output: { uri: row.outputUri },
       cost: { accrued: '1.5000', earlier: '1.5000' },
     });
@@ -47,7 +48,7 @@ describe('what the store knows of a run', () => {
     const plan = decide(lost);
     expect(plan).toMatchObject({ stage: 'recall', say: { reason: 'StatusRestored' } });
     const status = { ...nextStatus(lost, plan), startTime: isoAt(-1) };
-    expect(status).toMatchObject({ run: { number: 2, firstAttempt: 1 }, cost: { earlier: '1.5000' } });
+    expect(status).toMatchObject({ run: { number: 2, firstAttempt: 3 }, cost: { earlier: '1.5000' } });
     expect(status.outcome).toBeUndefined();
     const next = decide(snapshot({ status, ran: { own, twin: undefined } }));
     expect(next.record.attempt).toMatchObject({ number: 8, state: 'Intent' });
@@ -122,18 +123,21 @@ describe('run memory', () => {
     const { written, runs } = memory();
     const run = { number: 1, specHash: specHash(spec), restartToken: '' };
     const running = { run, attempt: attempt(), observedGeneration: 1 };
-    await runs.remember(job(), { observedGeneration: 1 }, nowMs);
+    await runs.remember(job(), { observedGeneration: 1 });
     expect(written).toEqual([]);
-    for (const seconds of [0, 5, 10]) await runs.remember(job(), running, at(seconds));
+    for (const _ of [1, 2, 3]) await runs.remember(job(), running);
     expect(written).toMatchObject([{ outcome: 'Running', attempts: 1, completedAt: null }]);
-    await runs.remember(job(), { ...running, attempt: attempt({ number: 2 }) }, nowMs);
+    // What an attempt cost is taken when it is over.
+    const line = { number: 1, podName: 'x', candidate: 'small', reason: 'PodLost', cost: '0.5' };
+    await runs.remember(job(), { ...running, attempts: [line], attempt: attempt({ number: 2 }) });
+    expect(written.at(-1)).toMatchObject({ attempts: 2, spentUsd: 0.5 });
     const outcome = { result: 'Succeeded' as const, reason: 'TrainerSucceeded', time: isoAt(0) };
-    const over = { ...running, outcome, output: { uri: 'file:///m' } };
+    const over = { ...running, attempts: [line], outcome, output: { uri: 'file:///m' } };
     // Not before its pod is proved gone.
-    await runs.remember(job(), { ...over, attempt: attempt({ number: 2 }) }, nowMs);
+    await runs.remember(job(), { ...over, attempt: attempt({ number: 2 }) });
     expect(written).toHaveLength(2);
     const done = { ...over, attempt: attempt({ number: 2 }), completionTime: isoAt(5) };
-    for (const _ of [1, 2]) await runs.remember(job(), done, nowMs);
+    for (const _ of [1, 2]) await runs.remember(job(), done);
     expect(written).toHaveLength(3);
     expect(written.at(-1)).toMatchObject({ outcome: 'Succeeded', outputUri: 'file:///m', completedAt: at(5) });
     expect(runs.succeededBefore(job({ uid: 'another' }))).toMatchObject({ uid });

@@ -153,7 +153,6 @@ def test_request_at_an_evaluation_is_answered_by_its_checkpoint(tmp_path):
     before = interrupted(tmp_path, config_in(tmp_path), 16, requests=(14,))
     told = of_type(before.events, "checkpoint")
     assert [(event["step"], event["verified"]) for event in told] == [(7, True), (14, True), (14, True)]
-    # Told twice and saved once: a second manifest would have another time in it.
     assert told[1]["manifestSHA256"] == told[2]["manifestSHA256"]
 
 

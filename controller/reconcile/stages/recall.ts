@@ -21,7 +21,7 @@ function resumed(snapshot: Snapshot, own: RunRow): Plan {
   const { restartToken } = snapshot.job.spec;
   const same = own.restartToken === restartToken;
   const recalled: RecalledRun = {
-    run: { number: same ? own.run : own.run + 1, firstAttempt: same ? 1 : own.attempts + 1 },
+    run: { number: same ? own.run : own.run + 1, firstAttempt: same ? own.firstAttempt : own.attempts + 1 },
     spentUsd: own.spentUsd,
     ...(same && own.outputUri !== null && { output: outputOf(own) }),
   };

@@ -42,10 +42,10 @@ const statements = {
   pinPod: database.prepare('UPDATE attempts SET podID = ? WHERE uid = ? AND attempt = ? AND podID IS NULL'),
   closeAttempt: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt = ?'),
   putRun: database.prepare(
-    `INSERT INTO runs (uid, run, namespace, name, specHash, restartToken, outcome, reason, attempts, spentUsd, outputUri,
-       manifestSHA256, completedAt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO runs (uid, run, namespace, name, specHash, restartToken, outcome, reason, firstAttempt, attempts, spentUsd,
+       outputUri, manifestSHA256, completedAt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (uid, run) DO UPDATE SET specHash = excluded.specHash, restartToken = excluded.restartToken,
-       outcome = excluded.outcome, reason = excluded.reason, attempts = excluded.attempts, spentUsd = excluded.spentUsd,
+       outcome = excluded.outcome, reason = excluded.reason, firstAttempt = excluded.firstAttempt, attempts = excluded.attempts, spentUsd = excluded.spentUsd,
        outputUri = excluded.outputUri, manifestSHA256 = excluded.manifestSHA256, completedAt = excluded.completedAt`,
   ),
   runs: database.prepare('SELECT * FROM runs ORDER BY rowid'),
@@ -122,9 +122,9 @@ function handle(request: StoreRequest): unknown {
       return run(statements.closeAttempt, request.uid, request.attempt);
     case 'putRun': {
       const { uid, run: number, namespace, name, specHash, restartToken, outcome, reason, ...rest } = request.row;
-      const { attempts, spentUsd, outputUri, manifestSHA256, completedAt } = rest;
+      const { firstAttempt, attempts, spentUsd, outputUri, manifestSHA256, completedAt } = rest;
       const known = [uid, number, namespace, name, specHash, restartToken, outcome, reason] as const;
-      return run(statements.putRun, ...known, attempts, spentUsd, outputUri, manifestSHA256, completedAt);
+      return run(statements.putRun, ...known, firstAttempt, attempts, spentUsd, outputUri, manifestSHA256, completedAt);
     }
     case 'append':
       return append(request.row);
@@ -189,7 +189,7 @@ function open(path: string): DatabaseSync {
       ) STRICT;
       CREATE TABLE IF NOT EXISTS runs (
         uid TEXT NOT NULL, run INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, specHash TEXT NOT NULL,
-        restartToken TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
+        restartToken TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, firstAttempt INTEGER NOT NULL, attempts INTEGER NOT NULL,
         spentUsd REAL NOT NULL, outputUri TEXT, manifestSHA256 TEXT, completedAt INTEGER,
         PRIMARY KEY (uid, run)
       ) STRICT;

@@ -25,8 +25,10 @@ export interface RunRow {
   readonly outcome: 'Running' | 'Succeeded' | 'Failed';
   /** Why it ended so; empty while it runs. */
   readonly reason: string;
+  readonly firstAttempt: number;
   /** Number of its newest attempt. */
   readonly attempts: number;
+  /** USD that its attempts, and those of earlier runs, cost; but for one that goes on. */
   readonly spentUsd: number;
   readonly outputUri: string | null;
   readonly manifestSHA256: string | null;
