@@ -11,7 +11,7 @@ install: node_modules/.installed
 node_modules/.installed: package.json package-lock.json
 	@echo 'Node packages: installing'
 	@npm ci --no-audit --no-fund --loglevel=error
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 24)' || { \
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 24 ? 1 : 0)' || { \
 	  echo 'There is no package of Node 24 for this system: put Node 24 or newer first in PATH' >&2; exit 1; }
 	@touch $@
 
