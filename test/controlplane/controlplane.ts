@@ -156,23 +156,24 @@ async function ready(
       );
       throw new Error(`the control plane did not start; the end of its log:\n${log.slice(-3000)}`);
     }
-    if (await answersReady(url, caPath, token)) return;
+    // Nothing can be put into the namespace "default" before the API server has made it, a moment after it is ready.
+    if (
+      (await answers(`${url}/readyz`, caPath, token)) &&
+      (await answers(`${url}/api/v1/namespaces/default`, caPath, token))
+    )
+      return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-async function answersReady(url: string, caPath: string, token: string): Promise<boolean> {
+async function answers(url: string, caPath: string, token: string): Promise<boolean> {
   const ca = await readFile(caPath).catch(() => undefined);
   if (!ca) return false;
   return new Promise((resolve) => {
-    const call = request(
-      `${url}/readyz`,
-      { ca, headers: { authorization: `Bearer ${token}` }, timeout: 2000 },
-      (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
-      },
-    );
+    const call = request(url, { ca, headers: { authorization: `Bearer ${token}` }, timeout: 2000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
     call.on('error', () => resolve(false));
     call.on('timeout', () => call.destroy());
     call.end();
