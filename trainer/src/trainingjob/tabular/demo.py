@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         y = (patients.target > np.median(patients.target)).astype(int)
     else:
         x, y = make_classification(
-            options.rows, n_features=80, n_informative=40, flip_y=0.15, class_sep=0.7, random_state=42
+            options.rows, n_features=170, n_informative=70, flip_y=0.15, class_sep=0.7, random_state=42
         )
         names = [f"feature_{index}" for index in range(x.shape[1])]
     options.out.parent.mkdir(parents=True, exist_ok=True)
