@@ -1,10 +1,10 @@
 import pino from 'pino';
 import { expect, test } from 'vitest';
 import { CatalogCache } from '../../controller/runpod/catalog.ts';
-import { handClock, settle } from './runpod-clock.ts';
+import { ManualClock, settle } from './manualclock.ts';
 
 function cache() {
-  const clock = handClock();
+  const clock = new ManualClock();
   const state = { calls: 0, price: 1, failing: false, hold: Promise.resolve() };
   const catalog = new CatalogCache({
     async gpus() {

@@ -5,7 +5,7 @@ import { systemClock } from '../../controller/clock.ts';
 import { RunpodClient, type RunpodClientOptions } from '../../controller/runpod/client.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import { Quota } from '../../controller/runpod/quota.ts';
-import { handClock, settle } from './runpod-clock.ts';
+import { ManualClock, settle } from './manualclock.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -288,7 +288,7 @@ describe('the rate limit', () => {
       asked.push(request.method ?? '');
       limit(response, 12);
     });
-    const clock = handClock();
+    const clock = new ManualClock();
     const client = clientOf(url, { clock, quota: new Quota(clock), timeoutMs: 30_000 });
     await client.listCloudPods();
     const create = failure(client.createCloudPod(body));
@@ -305,7 +305,7 @@ describe('the rate limit', () => {
 
   test('that was overrun is waited out as long as Runpod asks', async () => {
     const url = await answering((_, response) => limit(response, 30, 429));
-    const clock = handClock();
+    const clock = new ManualClock();
     const quota = new Quota(clock);
     const client = clientOf(url, { clock, quota });
     expect(await failure(client.createCloudPod(body))).toMatchObject({ kind: 'rateLimited', retryAfterMs: 40_000 });
@@ -318,7 +318,7 @@ describe('the rate limit', () => {
   });
 
   test('forgets calls that got no answer', async () => {
-    const clock = handClock();
+    const clock = new ManualClock();
     const quota = new Quota(clock);
     let cut = true;
     const url = await answering((request, response) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { CloudPod, CloudPodStatus } from '../../controller/runpod/cloudpod.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
 import { Inventory } from '../../controller/runpod/inventory.ts';
-import { handClock, settle, type HandClock } from './runpod-clock.ts';
+import { ManualClock, settle } from './manualclock.ts';
 
 const prefix = 'tj-abcdef-';
 
@@ -12,7 +12,7 @@ function pod(id: string, name = `${prefix}${id}`, status: CloudPodStatus = 'RUNN
 }
 
 interface Account {
-  readonly clock: HandClock;
+  readonly clock: ManualClock;
   readonly inventory: Inventory;
   pods: readonly CloudPod[];
   failure: Error | undefined;
@@ -24,7 +24,7 @@ interface Account {
 }
 
 function account(): Account {
-  const clock = handClock();
+  const clock = new ManualClock();
   const state: Account = {
     clock,
     pods: [],

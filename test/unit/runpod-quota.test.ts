@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Quota, type PermitClass } from '../../controller/runpod/quota.ts';
-import { handClock, settle, type HandClock } from './runpod-clock.ts';
+import { ManualClock, settle } from './manualclock.ts';
 
 interface Desk {
-  readonly clock: HandClock;
+  readonly clock: ManualClock;
   readonly quota: Quota;
   /** Classes in the order in which they were let through. */
   readonly granted: PermitClass[];
@@ -12,7 +12,7 @@ interface Desk {
 }
 
 function desk(): Desk {
-  const clock = handClock();
+  const clock = new ManualClock();
   const quota = new Quota(clock);
   const granted: PermitClass[] = [];
   return {
@@ -113,7 +113,7 @@ describe("Runpod's counts", () => {
   test('a burst never outruns the window, however late and in whatever order the answers come', () =>
     fc.assert(
       fc.asyncProperty(fc.infiniteStream(fc.nat()), fc.integer({ min: 50, max: 200 }), async (order, creates) => {
-        const clock = handClock();
+        const clock = new ManualClock();
         const quota = new Quota(clock);
         const underway: (() => void)[] = [];
         let used = 0;

@@ -13,7 +13,7 @@ _LONGEST_WAIT_SECONDS = 3600.0
 
 
 class DeadMan:
-    """A thread that calls `on_expiry` once, with the reason. Counts on the monotonic clock: nobody sets it back (I20)."""
+    """A thread that calls `on_expiry` once, with the reason. Counts on the monotonic clock: nobody sets it back."""
 
     def __init__(self, dead_man: float | None, hard_end: float | None, on_expiry: Callable[[str], None]) -> None:
         now = time.monotonic()
