@@ -1,9 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { cacheFolder, exists, goBuild } from '../servers/gobuild.ts';
 
 export interface Binaries {
   readonly etcd: string;
@@ -28,7 +28,7 @@ export async function findBinaries(say: (line: string) => void): Promise<Binarie
       `KUBEBUILDER_ASSETS is ${assets}, which lacks one of ${names.join(', ')}; unset it or put them there`,
     );
   }
-  const folder = await cacheFolder();
+  const folder = await cacheFolder('controlplane', toolsFolder, `${kubernetesVersion}-`);
   if (await complete(folder)) return paths(folder, 'cache');
   return locked(`${folder}.lock`, say, async () => {
     // Another run may have made them while this one waited for the lock.
@@ -45,23 +45,8 @@ export async function findBinaries(say: (line: string) => void): Promise<Binarie
   });
 }
 
-async function cacheFolder(): Promise<string> {
-  const sums = await readFile(join(toolsFolder, 'go.sum'));
-  const hash = createHash('sha256').update(sums).digest('hex').slice(0, 8);
-  const root = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'trainingjob', 'controlplane');
-  await mkdir(root, { recursive: true });
-  return join(root, `${kubernetesVersion}-${process.platform}-${process.arch}-${hash}`);
-}
-
 async function complete(folder: string): Promise<boolean> {
-  const found = await Promise.all(
-    names.map((name) =>
-      access(join(folder, name)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
+  const found = await Promise.all(names.map((name) => exists(join(folder, name))));
   return found.every(Boolean);
 }
 
@@ -132,42 +117,20 @@ async function fetchArchive(folder: string, say: (line: string) => void): Promis
 
 async function build(folder: string, say: (line: string) => void): Promise<'built'> {
   const version = 'k8s.io/component-base/version';
-  const flags = `-s -w -X ${version}.gitVersion=${kubernetesVersion} -X ${version}.gitMajor=1 -X ${version}.gitMinor=36`;
-  const packages = ['k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kubectl', './etcd'];
-  const started = Date.now();
-  const elapsed = (): string => `${Math.round((Date.now() - started) / 1000)} s`;
-  const child = spawn('go', ['build', '-trimpath', `-ldflags=${flags}`, '-o', `${folder}/`, ...packages], {
-    cwd: toolsFolder,
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false', GOWORK: 'off' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-4000);
-  });
-  const ticker = setInterval(
-    () =>
-      say(
-        `building etcd, kube-apiserver and kubectl ${kubernetesVersion} with Go, once: ${elapsed()} of about 4 minutes`,
-      ),
-    2000,
+  const took = await goBuild(
+    {
+      what: `etcd, kube-apiserver and kubectl ${kubernetesVersion}`,
+      takes: '4 minutes',
+      module: toolsFolder,
+      packages: ['k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kubectl', './etcd'],
+      ldflags: `-s -w -X ${version}.gitVersion=${kubernetesVersion} -X ${version}.gitMajor=1 -X ${version}.gitMinor=36`,
+      withoutGo:
+        'neither an envtest archive nor Go can be had; install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl',
+    },
+    folder,
+    say,
   );
-  try {
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', () =>
-        reject(
-          new Error(
-            'neither an envtest archive nor Go can be had; install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl',
-          ),
-        ),
-      );
-      child.once('exit', resolve);
-    });
-    if (code !== 0) throw new Error(`go build of the control plane failed with code ${code}:\n${errors}`);
-    await stat(join(folder, 'kube-apiserver'));
-    say(`the control plane's binaries were built in ${elapsed()} and are kept in ${folder.replace(/-[^-]*$/, '')}`);
-    return 'built';
-  } finally {
-    clearInterval(ticker);
-  }
+  if (!(await complete(folder))) throw new Error(`go build left one of ${names.join(', ')} out`);
+  say(`the control plane's binaries were built in ${took} and are kept in ${folder.replace(/-[^-]*$/, '')}`);
+  return 'built';
 }
