@@ -1,26 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { apiVersion, kind, type TrainingJob } from './api/trainingjob.ts';
+import { apiVersion, keyOf, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
 import { JobAuthorizer } from './kube/authorization.ts';
 import type { KubeClient } from './kube/client.ts';
-import { KubeError } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import type { Installation } from './kube/installation.ts';
 import { Reflector } from './kube/reflector.ts';
 import { trainingJobs } from './kube/resources.ts';
 import { SecretReader } from './kube/secrets.ts';
-import type { ObjectStore } from './kube/store.ts';
 import { JobMetrics } from './metrics/jobs.ts';
 import { jobSeries } from './metrics/jobseries.ts';
 import type { ProcessMetrics } from './metrics/registry.ts';
 import { Backoff } from './queue/backoff.ts';
 import { priorities, WorkQueue } from './queue/workqueue.ts';
+import { Bookkeeping } from './reconcile/bookkeeping.ts';
 import { ClockJumps } from './reconcile/clockjump.ts';
 import { configFor } from './reconcile/configfor.ts';
 import { jobCostUsd } from './reconcile/cost.ts';
 import { endingRateUsdPerHour } from './reconcile/endingrate.ts';
-import { instruct, openAttempt } from './reconcile/instruct.ts';
+import { openAttempt } from './reconcile/instruct.ts';
 import { reconcile, type LoopContext } from './reconcile/loop.ts';
 import { WriteMemory } from './reconcile/memory.ts';
 import { observe } from './reconcile/observe.ts';
@@ -98,9 +97,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     onChange(uid, urgent) {
       const job = jobs.byUid(uid);
       if (!job) return;
-      const key = `${job.metadata.namespace}/${job.metadata.name}`;
-      if (urgent) queue.add(key, priorities.urgent);
-      else queue.addAfter(key, 1000);
+      if (urgent) queue.add(keyOf(job), priorities.urgent);
+      else queue.addAfter(keyOf(job), 1000);
     },
   });
 
@@ -132,7 +130,6 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     log,
     swept: metrics.swept,
   });
-  const leases = new PodLeases(telemetry);
   const waiting = new Waiting(jobs, (key) => queue.add(key));
   const inventory: Inventory = new Inventory({
     list: () => runpod.listCloudPods(),
@@ -143,12 +140,18 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     calmMs: settings.inventoryCalm * 1000,
     expected: () => waiting.expectedPods(),
     onList() {
-      const view = inventory.view();
-      waiting.listed(view);
-      leases.listed(jobs.list(), view);
-      waiting.set(sweeperKey, sweeper.look(view));
-      inventory.setUnsettled(waiting.any);
+      books.listed(inventory.view());
     },
+  });
+  const books = new Bookkeeping({
+    jobs,
+    telemetry,
+    memory,
+    leases: new PodLeases(telemetry),
+    runs,
+    waiting,
+    sweeper,
+    setUnsettled: (unsettled) => inventory.setUnsettled(unsettled),
   });
   const recorder = new EventRecorder({
     client: kube,
@@ -193,30 +196,13 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       );
     },
     remember: (job) => void jobs.remember(job),
-    refresh: (job) => refresh(kube, jobs, job),
+    refresh: (job) =>
+      jobs.reread(job, () => kube.find<TrainingJob>(trainingJobs, job.metadata.namespace, job.metadata.name)),
     emit: (job, event) => recorder.emit(job, event),
-    async passed(snapshot, plan, status) {
-      const { job } = snapshot;
-      waiting.set(`${job.metadata.namespace}/${job.metadata.name}`, plan.wantsList === true);
-      inventory.setUnsettled(waiting.any);
-      await instruct(telemetry, job, status);
-      leases.passed(snapshot, status);
-      await runs.remember(job, status);
-    },
+    passed: (snapshot, plan, status) => books.passed(snapshot, plan, status),
   };
-
-  const uidByKey = new Map<string, string>();
-  const pass = async (key: string): ReturnType<typeof reconcile> => {
-    const uid = jobs.get(key)?.metadata.uid;
-    const before = uidByKey.get(key);
-    if (before !== undefined && before !== uid) {
-      telemetry.forgetJob(before);
-      memory.forget(before);
-      leases.forget(before);
-      waiting.set(key, false);
-    }
-    if (uid === undefined) uidByKey.delete(key);
-    else uidByKey.set(key, uid);
+  const pass = (key: string): ReturnType<typeof reconcile> => {
+    books.begin(key);
     return reconcile(context, key);
   };
 
@@ -274,19 +260,6 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       await Promise.all([store.close(), runpod.close()]);
     },
   };
-}
-
-const sweeperKey = '(sweeper)';
-
-/** Takes the API server's word on one job into the cache. */
-async function refresh(kube: KubeClient, jobs: ObjectStore<TrainingJob>, job: TrainingJob): Promise<void> {
-  const { changes } = jobs;
-  try {
-    jobs.settle(await kube.get<TrainingJob>(trainingJobs, job.metadata.namespace, job.metadata.name), changes);
-  } catch (error) {
-    if (!(error instanceof KubeError && error.kind === 'notFound')) throw error;
-    jobs.remove(job);
-  }
 }
 
 async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {

@@ -95,6 +95,16 @@ export class KubeClient {
     return this.#json<T>({ verb: 'get', method: 'GET', path: path(type, namespace, name) });
   }
 
+  /** As `get`, with undefined for an object that is not there. */
+  async find<T>(type: ResourceType, namespace: string | undefined, name: string): Promise<T | undefined> {
+    try {
+      return await this.get<T>(type, namespace, name);
+    } catch (error) {
+      if (error instanceof KubeError && error.kind === 'notFound') return undefined;
+      throw error;
+    }
+  }
+
   /** One page of all namespaces, or of one. A page token that expired fails with kind `gone`. */
   async list<T>(
     type: ResourceType,

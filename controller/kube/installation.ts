@@ -69,11 +69,8 @@ async function getOrCreate(
   wanted: Wanted,
 ): Promise<WithData> {
   const { name } = wanted.metadata;
-  try {
-    return await client.get<WithData>(type, namespace, name);
-  } catch (error) {
-    if (!(error instanceof KubeError && error.kind === 'notFound')) throw error;
-  }
+  const found = await client.find<WithData>(type, namespace, name);
+  if (found) return found;
   try {
     return await client.create<WithData>(type, namespace, wanted);
   } catch (error) {

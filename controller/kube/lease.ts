@@ -125,7 +125,7 @@ export class LeaderLease {
     const now = micro(clock.now());
     const mine = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(durationMs / 1000), renewTime: now };
     try {
-      const lease = await this.#read();
+      const lease = await client.find<LeaseObject>(leases, namespace, name);
       if (!lease) {
         const metadata = { name, namespace };
         const spec = { ...mine, acquireTime: now, leaseTransitions: 0 };
@@ -147,16 +147,6 @@ export class LeaderLease {
       if (!(error instanceof KubeError && (error.kind === 'conflict' || error.kind === 'alreadyExists')))
         log.warn({ error: words(error) }, 'the lease could not be read or written');
       return '';
-    }
-  }
-
-  async #read(): Promise<LeaseObject | undefined> {
-    const { client, namespace, name } = this.#options;
-    try {
-      return await client.get<LeaseObject>(leases, namespace, name);
-    } catch (error) {
-      if (error instanceof KubeError && error.kind === 'notFound') return undefined;
-      throw error;
     }
   }
 

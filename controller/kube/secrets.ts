@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts';
 import type { KubeClient } from './client.ts';
-import { KubeError } from './errors.ts';
 import { secrets } from './resources.ts';
 
 export type SecretKey =
@@ -63,8 +62,7 @@ export class SecretReader {
     const id = `${namespace}/${name}`;
     const kept = this.#entries.get(id);
     if (kept) return kept.secret;
-    const secret = this.#client.get<Secret>(secrets, namespace, name).catch((error: unknown) => {
-      if (error instanceof KubeError && error.kind === 'notFound') return undefined;
+    const secret = this.#client.find<Secret>(secrets, namespace, name).catch((error: unknown) => {
       if (this.#entries.get(id)?.secret === secret) this.#entries.delete(id);
       throw error;
     });

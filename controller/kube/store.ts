@@ -73,6 +73,14 @@ export class ObjectStore<T extends KubeObject> {
     return true;
   }
 
+  /** Takes what is read now, where the version here turned out to be old; nothing read means that the object is gone. */
+  async reread(object: T, read: () => Promise<T | undefined>): Promise<void> {
+    const before = this.#change;
+    const fresh = await read();
+    if (fresh) this.settle(fresh, before);
+    else this.remove(object);
+  }
+
   /** Removes an object, unless another of its name has taken its place since. */
   remove(object: T): boolean {
     const key = storeKey(object);

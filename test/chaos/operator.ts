@@ -8,8 +8,9 @@ import { trainingJobs } from '../../controller/kube/resources.ts';
 import { Backoff } from '../../controller/queue/backoff.ts';
 import { endingRateUsdPerHour } from '../../controller/reconcile/endingrate.ts';
 import { priorities, WorkQueue } from '../../controller/queue/workqueue.ts';
+import { Bookkeeping } from '../../controller/reconcile/bookkeeping.ts';
 import { decide } from '../../controller/reconcile/decide.ts';
-import { instruct, openAttempt } from '../../controller/reconcile/instruct.ts';
+import { openAttempt } from '../../controller/reconcile/instruct.ts';
 import { reconcile, type LoopContext } from '../../controller/reconcile/loop.ts';
 import { WriteMemory } from '../../controller/reconcile/memory.ts';
 import { observe } from '../../controller/reconcile/observe.ts';
@@ -32,7 +33,7 @@ export const keyring = { current: 'k1', keys: { k1: Buffer.alloc(32, 7) } };
 const travelMs = 10;
 
 /**
- * One life of the operator: the product's own parts, wired as in `app.ts`, over a simulated outside. When it is killed, no
+ * One life of the operator: the product's own parts, wired as in `leader.ts`, over a simulated outside. When it is killed, no
  * promise or timer of it ever goes on; what it kept in memory is lost.
  */
 export class OperatorProcess {
@@ -79,7 +80,6 @@ export class OperatorProcess {
       },
     });
     this.#telemetry = telemetry;
-    const leases = new PodLeases(telemetry);
     const terminate = (podID: string): Promise<void> =>
       world.gate.call('terminate', () =>
         this.#write(
@@ -108,12 +108,18 @@ export class OperatorProcess {
       calmMs: 60_000,
       expected: () => waiting.expectedPods(),
       onList() {
-        const view = inventory.view();
-        waiting.listed(view);
-        leases.listed(jobs.list(), view);
-        waiting.set('(sweeper)', sweeper.look(view));
-        inventory.setUnsettled(waiting.any);
+        books.listed(inventory.view());
       },
+    });
+    const books = new Bookkeeping({
+      jobs,
+      telemetry,
+      memory,
+      leases: new PodLeases(telemetry),
+      runs,
+      waiting,
+      sweeper,
+      setUnsettled: (unsettled) => inventory.setUnsettled(unsettled),
     });
     const secrets = {
       readSecretKey: () => this.#answer(() => ({ kind: 'value' as const, value: world.monitors.secret })),
@@ -167,12 +173,7 @@ export class OperatorProcess {
         );
       },
       remember: (job) => void jobs.remember(job),
-      refresh: async (job) => {
-        const { changes } = jobs;
-        const fresh = await this.#answer(() => world.cluster.job(job.metadata.name));
-        if (fresh) jobs.settle(fresh, changes);
-        else jobs.remove(job);
-      },
+      refresh: (job) => jobs.reread(job, () => this.#answer(() => world.cluster.job(job.metadata.name))),
       emit: (_job, event) => {
         world.monitors.said(JSON.stringify(event));
         world.seam.tell(this, { kind: 'event', target: event.reason });
@@ -180,27 +181,14 @@ export class OperatorProcess {
       async passed(snapshot, plan, status) {
         world.passes += 1;
         world.seam.passed();
-        waiting.set(keyOf(snapshot.job), plan.wantsList === true);
-        inventory.setUnsettled(waiting.any);
-        await instruct(telemetry, snapshot.job, status);
-        leases.passed(snapshot, status);
-        await runs.remember(snapshot.job, status);
+        await books.passed(snapshot, plan, status);
       },
     };
-    const uidByKey = new Map<string, string>();
     const pass = (key: string): ReturnType<typeof reconcile> => {
       const uid = jobs.get(key)?.metadata.uid;
       this.#acts.delete(uid ?? '');
       this.#acts.delete(`${uid} status`);
-      const before = uidByKey.get(key);
-      if (before !== undefined && before !== uid) {
-        telemetry.forgetJob(before);
-        memory.forget(before);
-        leases.forget(before);
-        waiting.set(key, false);
-      }
-      if (uid === undefined) uidByKey.delete(key);
-      else uidByKey.set(key, uid);
+      books.begin(key);
       return reconcile(context, key);
     };
     this.#start = async () => {
