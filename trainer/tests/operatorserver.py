@@ -12,6 +12,8 @@ from tests.waiting import PATIENCE_SECONDS
 Event = dict[str, Any]
 
 TOKEN, POD_ID, POD_KEY = "token-of-the-attempt", "pod123", "key-of-the-pod"
+# The command that ends a run in order.
+STOP = {"id": "1", "type": "stop", "reason": "budget"}
 
 
 class OperatorServer:

@@ -78,6 +78,14 @@ class Pod:
         return [json.loads(path.read_text()) for path in sorted(self.disk.glob(".trainingjob/*/spool/refused/*.json"))]
 
 
+REPORTS = """
+    from trainingjob import report
+    for step in range(1, 6):
+        report(step, {"train/loss": 1 / step}, total_steps=5)
+    report(5, {"eval/loss": 0.5}, evaluation=True)
+    print("done")
+"""
+
 # Waits to be asked to stop, and then does.
 HANGS = """
     import signal, sys, time
@@ -107,3 +115,12 @@ def is_alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def check_reports(server):
+    """All of REPORTS arrived once and in order, between the beginning and the end."""
+    kinds = [event["type"] for event in server.events if event["type"] not in ("log", "totals")]
+    assert kinds == ["started", "point", "point", "point", "point", "point", "evaluation", "final", "stage"]
+    assert server.steps == [1, 2, 3, 4, 5]
+    (evaluation,) = server.of_type("evaluation")
+    assert (evaluation["evalLoss"], evaluation["trainLoss"], evaluation["trainLossStep"]) == (0.5, 0.2, 5)
