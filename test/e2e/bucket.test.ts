@@ -1,16 +1,12 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
+import { trainerImage, trainerImages, writePatients } from '../rig/trainer.ts';
 import { startS3Server, type S3Server } from '../s3/server.ts';
-
-const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
-const image = 'trainer:test';
 
 /** A real S3 server; where it cannot be built, these tests are skipped and counted so. */
 let s3: S3Server | undefined = await startS3Server().catch((error: unknown) => {
@@ -22,12 +18,11 @@ let namespace: string;
 
 describe.skipIf(s3 === undefined)('a job whose data, checkpoints and model lie in a bucket', () => {
   beforeAll(async () => {
-    rig = await startRig({ images: { [image]: [python, '-m', 'trainingjob', 'agent'] } });
-    await rig.start({ TRAINER_IMAGE: image });
+    rig = await startRig({ images: trainerImages });
+    await rig.start({ TRAINER_IMAGE: trainerImage });
     namespace = await rig.namespace();
-    const data = join(s3?.folder ?? '', 'data');
-    for (const bucket of ['data', 'models']) mkdirSync(join(s3?.folder ?? '', bucket));
-    await promisify(execFile)(python, ['-m', 'trainingjob.tabular.demo', '--out', join(data, 'patients.csv')]);
+    mkdirSync(join(s3?.folder ?? '', 'models'));
+    await writePatients(join(s3?.folder ?? '', 'data'));
     const keys = [`--from-literal=access=${s3?.accessKey}`, `--from-literal=secret=${s3?.secretKey}`];
     await kubectl(rig.plane, ['create', 'secret', 'generic', 'bucket', '-n', namespace, ...keys]);
   }, 300_000);

@@ -62,7 +62,8 @@ describe('two operators side by side', () => {
       const created = (async () => {
         for (const name of names) {
           await rig.create(namespace, name, stubSpec('succeed'));
-          await new Promise((resolve) => setTimeout(resolve, 200));
+          // One after the other, so that every leader has some to begin with.
+          await rig.until(namespace, name, ({ status }) => status?.attempt !== undefined, 60_000);
         }
       })();
       const handOvers: number[] = [];

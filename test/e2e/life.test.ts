@@ -1,23 +1,18 @@
-import { execFile } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { condition, startRig, stubSpec, type Rig } from '../rig/rig.ts';
-
-const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
-const image = 'trainer:test';
+import { trainerImage, trainerImages, writePatients } from '../rig/trainer.ts';
 
 let rig: Rig;
 let namespace: string;
 beforeAll(async () => {
   rig = await startRig({
-    images: { [image]: [python, '-m', 'trainingjob', 'agent'] },
+    images: trainerImages,
     volumes: [{ id: 'vol', name: 'vol', dataCenter: 'EU-RO-1', size: 10 }],
   });
-  await rig.start({ TRAINER_IMAGE: image });
+  await rig.start({ TRAINER_IMAGE: trainerImage });
   namespace = await rig.namespace();
 });
 afterAll(() => rig.stop());
@@ -152,7 +147,7 @@ describe('what the store remembers of runs', () => {
     await until('twice', phase('Succeeded'));
     await kubectl(rig.plane, ['delete', 'tj', '-n', namespace, 'twice']);
     await rig.kill();
-    await rig.start({ TRAINER_IMAGE: image });
+    await rig.start({ TRAINER_IMAGE: trainerImage });
     await rig.create(namespace, 'twice', stubSpec('succeed'));
     const again = await until('twice', phase('Succeeded'));
     expect(condition(again, 'Complete')).toMatchObject({ status: 'True', reason: 'AlreadyTrained' });
@@ -223,9 +218,7 @@ describe('a table that is trained', () => {
     rig.until(namespace, name, ({ status }) => status?.completionTime !== undefined, 240_000);
 
   test('suspended and resumed in the middle, it comes to the same end as one that ran through', async () => {
-    const data = join(rig.simulator.volumeFolder('vol'), 'data');
-    mkdirSync(data, { recursive: true });
-    await promisify(execFile)(python, ['-m', 'trainingjob.tabular.demo', '--out', join(data, 'patients.csv')]);
+    await writePatients(join(rig.simulator.volumeFolder('vol'), 'data'));
     await rig.create(namespace, 'broken-off', spec('broken-off'));
     await rig.until(namespace, 'broken-off', ({ status }) => (status?.progress?.step ?? 0) >= 200, 60_000);
     await rig.patch(namespace, 'broken-off', { spec: { suspend: true } });

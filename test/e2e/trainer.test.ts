@@ -1,33 +1,28 @@
-import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
+import { python, runPython, trainerImage, trainerImages, writePatients } from '../rig/trainer.ts';
 
-const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
-const image = 'trainer:test';
-const settings = { TRAINER_IMAGE: image, HOLD_SECONDS: '4' };
+const settings = { TRAINER_IMAGE: trainerImage };
 const secret = 'planted-secret-5f1c';
 
 let rig: Rig;
 let volume: string;
 beforeAll(async () => {
   rig = await startRig({
-    images: { [image]: [python, '-m', 'trainingjob', 'agent'] },
+    images: trainerImages,
     volumes: [{ id: 'vol', name: 'vol', dataCenter: 'EU-RO-1', size: 10 }],
     restartMs: 500,
   });
   volume = rig.simulator.volumeFolder('vol');
-  mkdirSync(join(volume, 'data'), { recursive: true });
-  await run(python, ['-m', 'trainingjob.tabular.demo', '--out', join(volume, 'data', 'patients.csv')]);
+  await writePatients(join(volume, 'data'));
   await rig.start(settings);
 });
 afterAll(() => rig.stop());
 
-const run = promisify(execFile);
 const compute = {
   candidates: [{ name: 'cpu', cpu: { flavor: 'cpu3c', vcpus: 2 } }],
   networkVolume: { id: 'vol', mountPath: '/volume' },
@@ -101,8 +96,8 @@ describe('the trainer in a pod', () => {
     const { items } = await read(`/v1/jobs/${job.metadata.uid}/evaluations`);
     expect(items.map((item) => item['step'])).toEqual([10, 20, 30, 40, 50, 60]);
     const evaluation = items.find((item) => item['step'] === best?.step) as { metrics: Record<string, number> };
-    const accuracy = await run(python, ['-c', plainXgboost, folder]);
-    expect(Number(accuracy.stdout)).toBe(metrics.heldOut.accuracy);
+    const accuracy = await runPython(['-c', plainXgboost, folder]);
+    expect(Number(accuracy)).toBe(metrics.heldOut.accuracy);
     expect(evaluation.metrics['eval/accuracy']).toBe(metrics.heldOut.accuracy);
     const checkpoints = await read(`/v1/jobs/${job.metadata.uid}/checkpoints`);
     for (const entry of checkpoints.items)
@@ -241,6 +236,8 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
 
   test('the operator goes away: a trainer that is done waits for it, and then its pod ends itself', async () => {
     const namespace = await rig.namespace();
+    await rig.kill();
+    await rig.start({ ...settings, HOLD_SECONDS: '4' });
     const go = join(volume, 'go');
     const text = `
 import os, pathlib, time

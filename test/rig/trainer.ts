@@ -1,0 +1,24 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** The Python that the trainer is installed in. */
+export const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
+
+/** The trainer's image, as the simulator runs it: the agent, with nothing around it. */
+export const trainerImage = 'trainer:test';
+export const trainerImages = { [trainerImage]: [python, '-m', 'trainingjob', 'agent'] };
+
+/** Runs a Python program and answers what it printed. Throws where it fails. */
+export async function runPython(args: readonly string[]): Promise<string> {
+  return (await run(python, args)).stdout;
+}
+
+/** Writes the made-up patients of the demo as `patients.csv` into a folder, which is made where there is none. */
+export async function writePatients(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  await runPython(['-m', 'trainingjob.tabular.demo', '--out', join(folder, 'patients.csv')]);
+}
