@@ -31,8 +31,8 @@ const standingBy = 'standing by: another process leads';
  */
 export async function startOperator(settings: Settings, clock: Clock, log: Logger): Promise<Operator> {
   const metrics = processMetrics();
-  const apiKey = keyFile(settings.runpodKeyFile);
-  apiKey();
+  const apiKey = settings.runpodKeyFile === '' ? undefined : keyFile(settings.runpodKeyFile);
+  apiKey?.();
   const kube = new KubeClient({ connection: kubeConnection(settings.kubeconfig), clock, observe: metrics.kube });
   const lease = new LeaderLease({
     client: kube,
@@ -47,7 +47,7 @@ export async function startOperator(settings: Settings, clock: Clock, log: Logge
   });
   let leader: Leader | undefined;
   const operations = operationsServer({
-    metrics: async () => (await metrics.render()) + (leader?.jobMetrics() ?? ''),
+    metrics: async () => (await metrics.render()) + ((await leader?.metrics()) ?? ''),
     ready: () => leader?.ready() ?? { ready: false, reasons: [lease.holds() ? starting : standingBy] },
   });
   await listen(operations, listenAddress(settings.metricsListen) ?? { host: '0.0.0.0', port: 9090 });

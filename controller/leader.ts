@@ -1,5 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { Account } from './accounts/account.ts';
+import { AccountMetrics } from './accounts/accountmetrics.ts';
+import { accountPass, type AccountPassContext } from './accounts/accountpass.ts';
+import { Accounts } from './accounts/accounts.ts';
+import { secretKey } from './accounts/secretkey.ts';
+import { accountKind, defaultAccount, type RunpodAccount } from './api/runpodaccount.ts';
 import { apiVersion, keyOf, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
 import { JobAuthorizer } from './kube/authorization.ts';
@@ -7,7 +13,7 @@ import type { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
 import type { Installation } from './kube/installation.ts';
 import { Reflector } from './kube/reflector.ts';
-import { trainingJobs } from './kube/resources.ts';
+import { runpodAccounts, trainingJobs } from './kube/resources.ts';
 import { SecretReader } from './kube/secrets.ts';
 import { JobMetrics } from './metrics/jobs.ts';
 import { jobSeries } from './metrics/jobseries.ts';
@@ -26,12 +32,9 @@ import { observe } from './reconcile/observe.ts';
 import type { Policy } from './reconcile/snapshot.ts';
 import { PodLeases } from './reconcile/podleases.ts';
 import { RunMemory } from './reconcile/runmemory.ts';
-import { Sweeper } from './reconcile/sweeper.ts';
-import { Waiting } from './reconcile/waiting.ts';
 import { work } from './reconcile/work.ts';
-import { CatalogCache } from './runpod/catalog.ts';
 import { RunpodClient } from './runpod/client.ts';
-import { Inventory } from './runpod/inventory.ts';
+import { RunpodError } from './runpod/errors.ts';
 import { Quota } from './runpod/quota.ts';
 import { listenAddress, type Settings } from './settings.ts';
 import { buildServer } from './telemetry/server.ts';
@@ -45,14 +48,15 @@ export interface LeaderOptions {
   readonly metrics: ProcessMetrics;
   readonly kube: KubeClient;
   readonly installation: Installation;
-  readonly apiKey: () => string;
+  /** The key of the account `default`; undefined when there is no key file. */
+  readonly apiKey: (() => string) | undefined;
   /** Whether this process still leads; asked right before each write (I15). */
   readonly holds: () => boolean;
 }
 
 export interface Leader {
-  /** The exposition of the jobs. */
-  jobMetrics(): string;
+  /** The exposition of jobs and accounts. */
+  metrics(): Promise<string>;
   ready(): Readiness;
   /** Lets passes that are under way finish, and ends. */
   stop(): Promise<void>;
@@ -64,6 +68,7 @@ interface Readiness {
 }
 
 const fieldManager = 'trainingjob-operator';
+const keyFilePlace = "the operator's key file";
 
 /** Builds all that only a leader has, wires it, and starts it in the order in which the parts need each other. */
 export async function lead(options: LeaderOptions): Promise<Leader> {
@@ -102,57 +107,60 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     },
   });
 
-  const runpod = new RunpodClient({
-    baseUrl: settings.runpodUrl,
-    apiKey,
-    mayWrite: holds,
-    quota: new Quota(clock, metrics.runpod),
-    clock,
-    timeoutMs: settings.createTimeout * 1000,
-    observe: metrics.runpod,
-  });
   const memory = new WriteMemory(clock.now());
   const runs = new RunMemory(store);
   const secrets = new SecretReader(kube, clock);
-  const catalog = new CatalogCache({
-    gpus: () => runpod.listGpuPrices(),
-    cpus: () => runpod.listCpuPrices(),
+  // Asked for with each call to Runpod, which are few: a rotated key must not wait.
+  const accountSecrets = new SecretReader(kube, clock, 2000);
+  const runpod = (account: string, apiKey: () => string | Promise<string>): RunpodClient => {
+    const observe = metrics.runpod(account);
+    return new RunpodClient({
+      baseUrl: settings.runpodUrl,
+      apiKey,
+      mayWrite: holds,
+      quota: new Quota(clock, observe),
+      clock,
+      timeoutMs: settings.createTimeout * 1000,
+      observe,
+    });
+  };
+  const accountQueue = new WorkQueue(clock);
+  const accountObjects = new Reflector<RunpodAccount>({
+    client: kube,
+    type: runpodAccounts,
     clock,
     log,
-    keepMs: settings.catalog * 1000,
-  });
-  const sweeper = new Sweeper({
-    installation,
-    gapMs: settings.sweepGap * 1000,
-    jobs: () => jobs.list(),
-    liveUids: () => liveUids(kube),
-    deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
-    log,
-    swept: metrics.swept,
-  });
-  const waiting = new Waiting(jobs, (key) => queue.add(key));
-  const inventory: Inventory = new Inventory({
-    list: () => runpod.listCloudPods(),
-    clock,
-    log,
-    namePrefix: `tj-${installation}-`,
-    unsettledMs: settings.inventoryUnsettled * 1000,
-    calmMs: settings.inventoryCalm * 1000,
-    expected: () => waiting.expectedPods(),
-    onList() {
-      books.listed(inventory.view());
+    onKey(key) {
+      const name = key.slice(1);
+      accountQueue.add(name);
+      // What it allows may have changed.
+      accounts.get(name)?.stir();
     },
   });
-  const books = new Bookkeeping({
-    jobs,
-    telemetry,
-    memory,
-    leases: new PodLeases(telemetry),
-    runs,
-    waiting,
-    sweeper,
-    setUnsettled: (unsettled) => inventory.setUnsettled(unsettled),
+  const accountObject = (name: string): RunpodAccount | undefined => accountObjects.store.get(`/${name}`);
+  const accounts = new Accounts({
+    clock,
+    object: accountObject,
+    connectPause: { firstMs: settings.connectPause * 1000, maxMs: settings.connectPauseMax * 1000 },
+    surroundings: {
+      clock,
+      log,
+      installation,
+      jobs,
+      enqueue: (key) => queue.add(key),
+      liveUids: () => liveUids(kube),
+      swept: metrics.swept,
+      inventoryUnsettledMs: settings.inventoryUnsettled * 1000,
+      inventoryCalmMs: settings.inventoryCalm * 1000,
+      sweepGapMs: settings.sweepGap * 1000,
+      catalogMs: settings.catalog * 1000,
+      onNews(account) {
+        books.listed(account);
+        accountQueue.add(account.name);
+      },
+    },
   });
+  const books = new Bookkeeping({ jobs, telemetry, memory, leases: new PodLeases(telemetry), runs, accounts });
   const recorder = new EventRecorder({
     client: kube,
     clock,
@@ -170,7 +178,13 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       return ingestReadyAtMs === undefined ? undefined : Math.max(ingestReadyAtMs, jumps.lastAtMs());
     },
   };
-  const observed = { clock, memory, inventory, telemetry: heard, secrets, catalog, installation, policy, runs };
+  const observed = { clock, memory, accounts, telemetry: heard, secrets, installation, policy, runs };
+  const inAccount = <T>(name: string, call: (account: Account) => Promise<T>): Promise<T> => {
+    const account = accounts.get(name);
+    return account
+      ? call(account)
+      : Promise.reject(new RunpodError('unauthorized', `there is no RunpodAccount ${name}`));
+  };
   const context: LoopContext = {
     clock,
     memory,
@@ -181,8 +195,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     effects: {
       setFinalizers: (job, finalizers) =>
         fenced(() => kube.patchFinalizers<TrainingJob>(trainingJobs, job, finalizers)),
-      createCloudPod: (body) => runpod.createCloudPod(body),
-      deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
+      createCloudPod: (name, body) => inAccount(name, (account) => account.createCloudPod(body)),
+      deleteCloudPod: (name, podID) => inAccount(name, (account) => account.deleteCloudPod(podID)),
       deleteResource: (job) => fenced(() => kube.deleteVersion(trainingJobs, job)),
       openAttempt: (job, attempt) => openAttempt(telemetry, job, attempt),
     },
@@ -206,7 +220,30 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     return reconcile(context, key);
   };
 
+  const accountContext: AccountPassContext = {
+    clock,
+    accounts,
+    namespace: settings.namespace,
+    object: accountObject,
+    runpod: (name) => runpod(name, secretKey(accountSecrets, settings.namespace, keyReference(accountObject, name))),
+    setFinalizers: (object, finalizers) =>
+      fenced(() => kube.patchFinalizers<RunpodAccount>(runpodAccounts, object, finalizers)),
+    writeStatus: ({ metadata: { name, uid, resourceVersion } }, status) => {
+      const metadata = { name, uid, resourceVersion };
+      return fenced(() =>
+        kube.applyStatus<RunpodAccount>(
+          runpodAccounts,
+          { apiVersion, kind: accountKind, metadata, status },
+          fieldManager,
+        ),
+      );
+    },
+    remember: (object) => void accountObjects.store.remember(object),
+  };
+  const ready = (): Readiness => readiness(reflector, accounts, telemetry, holds);
+
   const jobMetrics = new JobMetrics();
+  const accountMetrics = new AccountMetrics(() => accounts.all());
   const authorizer = new JobAuthorizer(kube, clock);
   const durations = {
     heartbeatSeconds: settings.heartbeat,
@@ -223,17 +260,33 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
         ? { status: 'wait', reason: 'the operator is starting' }
         : configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
     authorize: (token, job) => authorizer.authorize(token, job),
-    ready: () => readiness(reflector, inventory, telemetry, holds),
+    ready,
   });
 
   await Promise.all([telemetry.start(), runs.load()]);
   await server.listen(listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 });
   reflector.start();
-  await reflector.synced;
+  accountObjects.start();
+  await Promise.all([reflector.synced, accountObjects.synced]);
   telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
-  inventory.start();
-  // Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status.
-  await Promise.race([Promise.all([inventory.looked, catalog.refresh()]), clock.sleep(10_000)]);
+  // A job must not be told that its account is missing while nobody has looked.
+  await Promise.allSettled(
+    accountObjects.store.list().map(({ metadata }) => accountPass(accountContext, metadata.name)),
+  );
+  const accountWorker = work({
+    queue: accountQueue,
+    backoff: new Backoff(),
+    pass: (name) => accountPass(accountContext, name),
+    clock,
+    log,
+    reconciled: () => undefined,
+    retried: () => undefined,
+  });
+  if (apiKey)
+    await settledSoon(
+      clock,
+      accounts.open(defaultAccount, keyFilePlace, () => runpod(defaultAccount, apiKey)),
+    );
   const backoff = new Backoff();
   const { reconciled } = metrics;
   const workers = Array.from({ length: settings.workers }, () =>
@@ -242,7 +295,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
   log.info({ installation, jobs: jobs.size }, 'operator started');
 
   return {
-    jobMetrics() {
+    async metrics() {
       const nowMs = clock.now();
       jobMetrics.replace(
         jobs.list().map((job) => {
@@ -250,15 +303,34 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
           return [uid, jobSeries(job, telemetry.summary(uid), jobCostUsd(job.status, nowMs))] as const;
         }),
       );
-      return jobMetrics.render();
+      return jobMetrics.render() + (await accountMetrics.render());
     },
-    ready: () => readiness(reflector, inventory, telemetry, holds),
+    ready,
     async stop() {
       queue.close();
-      await Promise.race([Promise.all(workers), clock.sleep(20_000)]);
-      await Promise.all([reflector.stop(), inventory.stop(), sweeper.stop(), server.close(), recorder.close()]);
-      await Promise.all([store.close(), runpod.close()]);
+      accountQueue.close();
+      await Promise.race([Promise.all([...workers, accountWorker]), clock.sleep(20_000)]);
+      await Promise.all([reflector.stop(), accountObjects.stop(), server.close(), recorder.close()]);
+      await accounts.stop();
+      await store.close();
     },
+  };
+}
+
+/** Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status. */
+async function settledSoon(clock: Clock, looked: Promise<void>): Promise<void> {
+  await Promise.race([looked, clock.sleep(10_000)]);
+}
+
+/** Where the account's key is now; what the object said last, once it is gone. */
+function keyReference(
+  object: (name: string) => RunpodAccount | undefined,
+  name: string,
+): () => RunpodAccount['spec']['apiKeySecretRef'] {
+  let last = { name: '', key: '' };
+  return () => {
+    last = object(name)?.spec.apiKeySecretRef ?? last;
+    return last;
   };
 }
 
@@ -275,7 +347,7 @@ async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {
 
 function readiness(
   reflector: Reflector<TrainingJob>,
-  inventory: Inventory,
+  accounts: Accounts,
   telemetry: Telemetry,
   holds: () => boolean,
 ): Readiness {
@@ -284,7 +356,10 @@ function readiness(
   if (telemetry.ingestReadyAtMs === undefined) reasons.push('the telemetry store is not replayed yet');
   if (telemetry.storeError !== undefined) reasons.push(telemetry.storeError);
   if (reflector.lastSyncAgeMs() === undefined) reasons.push('TrainingJobs are not listed yet');
-  if (inventory.view().lists.length === 0) reasons.push(inventory.view().error?.message ?? 'pods are not listed yet');
+  // An account that refuses us is its own condition; an operator that never saw any pod can look after none.
+  const views = accounts.all().map((account) => account.view());
+  if (views.length > 0 && views.every(({ lists }) => lists.length === 0))
+    reasons.push(views[0]?.error?.message ?? 'pods are not listed yet');
   return { ready: reasons.length === 0, reasons };
 }
 

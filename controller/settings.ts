@@ -18,8 +18,8 @@ const lines = {
   runpodUrl: text('RUNPOD_API_URL', 'https://api.runpod.io', "Address of Runpod's API."),
   runpodKeyFile: text(
     'RUNPOD_API_KEY_FILE',
-    undefined,
-    'File that holds the Runpod API key; read again when it changes.',
+    '',
+    'File that holds the API key of the account default, which jobs of every namespace may use; read again when it changes. When empty, jobs name a RunpodAccount.',
   ),
   trainerImage: text('TRAINER_IMAGE', undefined, 'Image whose entry point is the agent, for jobs that name none.'),
   telemetryUrl: text(
@@ -83,6 +83,12 @@ const lines = {
     'A leader that could not renew its lease for so long ends; less than LEASE_DURATION_SECONDS.',
   ),
   leaseRetry: seconds('LEASE_RETRY_SECONDS', '2', 'Between tries to renew or to take the lease.'),
+  connectPause: seconds(
+    'CONNECT_PAUSE_SECONDS',
+    '900',
+    'How long nothing is rented in an account after three pods in a row that never connected; doubles with each further one.',
+  ),
+  connectPauseMax: seconds('CONNECT_PAUSE_MAX_SECONDS', '14400', 'Longest such pause.'),
   catalog: seconds('CATALOG_SECONDS', '600', "How long Runpod's price list is kept."),
 } as const satisfies Record<string, SettingLine>;
 

@@ -11,11 +11,14 @@ export type ConditionType =
   | 'Suspended'
   | 'Complete'
   | 'Failed'
-  | 'CleanupDone';
+  | 'CleanupDone'
+  | AccountConditionType;
+
+export type AccountConditionType = 'KeyValid' | 'BalanceSufficient' | 'TrainersConnect';
 
 export interface ConditionState {
   readonly type: ConditionType;
-  readonly status: boolean;
+  readonly status: boolean | 'Unknown';
   readonly reason: string;
   readonly message: string;
 }
@@ -28,7 +31,7 @@ export function nextConditions(
   now: string,
 ): Condition[] {
   return wanted.map(({ type, status, reason, message }) => {
-    const word = status ? 'True' : 'False';
+    const word = status === 'Unknown' ? status : status ? 'True' : 'False';
     const old = before.find((condition) => condition.type === type);
     return {
       type,

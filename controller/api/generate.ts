@@ -1,13 +1,23 @@
 /**
- * Writes trainingjob.generated.ts from crds/trainingjobs.yaml, so that types and CRD cannot part.
- * `node controller/api/generate.ts` writes it; `--check` fails when it differs.
+ * Writes the types of each kind from its file in crds/, so that types and CRDs cannot part.
+ * `node controller/api/generate.ts` writes them; `--check` fails when one differs.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
 
-const crdFile = new URL('../../crds/trainingjobs.yaml', import.meta.url);
-const typesFile = new URL('./trainingjob.generated.ts', import.meta.url);
+export interface GeneratedKind {
+  readonly kind: string;
+  /** Below crds/. */
+  readonly crd: string;
+  /** Beside this file. */
+  readonly types: string;
+}
+
+export const generatedKinds: readonly GeneratedKind[] = [
+  { kind: 'TrainingJob', crd: 'trainingjobs.yaml', types: 'trainingjob.generated.ts' },
+  { kind: 'RunpodAccount', crd: 'runpodaccounts.yaml', types: 'runpodaccount.generated.ts' },
+];
 
 type Schema = { [key: string]: unknown };
 
@@ -34,20 +44,19 @@ function closed(schema: Schema): Schema {
   return result;
 }
 
-export async function generateTypes(): Promise<string> {
-  const crd = parse(await readFile(crdFile, 'utf8')) as {
+export async function generateTypes({ kind, crd }: GeneratedKind): Promise<string> {
+  const definition = parse(await readFile(new URL(`../../crds/${crd}`, import.meta.url), 'utf8')) as {
     spec: { versions: { schema: { openAPIV3Schema: { properties: Record<string, Schema> } } }[] };
   };
-  const root = crd.spec.versions[0]?.schema.openAPIV3Schema.properties;
+  const root = definition.spec.versions[0]?.schema.openAPIV3Schema.properties;
   const spec = root?.['spec'];
   const status = root?.['status'];
-  if (!spec || !status) throw new Error('crds/trainingjobs.yaml: the first version has no schema for spec and status');
-  const banner =
-    '// Generated from crds/trainingjobs.yaml by controller/api/generate.ts; edit the CRD and run `make generate`.';
+  if (!spec || !status) throw new Error(`crds/${crd}: the first version has no schema for spec and status`);
+  const banner = `// Generated from crds/${crd} by controller/api/generate.ts; edit the CRD and run \`make generate\`.`;
   const parts = await Promise.all(
     [
-      { name: 'TrainingJobSpec', schema: spec },
-      { name: 'TrainingJobStatus', schema: status },
+      { name: `${kind}Spec`, schema: spec },
+      { name: `${kind}Status`, schema: status },
     ].map(({ name, schema }) =>
       compile(closed(schema) as JSONSchema, name, { bannerComment: '', format: false, additionalProperties: false }),
     ),
@@ -56,16 +65,19 @@ export async function generateTypes(): Promise<string> {
 }
 
 if (import.meta.main) {
-  const fresh = await generateTypes();
-  if (process.argv.includes('--check')) {
-    const present = await readFile(typesFile, 'utf8').catch(() => '');
+  for (const generated of generatedKinds) {
+    const file = new URL(generated.types, import.meta.url);
+    const fresh = await generateTypes(generated);
+    if (!process.argv.includes('--check')) {
+      await writeFile(file, fresh);
+      continue;
+    }
+    const present = await readFile(file, 'utf8').catch(() => '');
     if (present !== fresh) {
       process.stderr.write(
-        'controller/api/trainingjob.generated.ts does not match crds/trainingjobs.yaml; run `make generate`\n',
+        `controller/api/${generated.types} does not match crds/${generated.crd}; run \`make generate\`\n`,
       );
       process.exitCode = 1;
     }
-  } else {
-    await writeFile(typesFile, fresh);
   }
 }

@@ -17,6 +17,15 @@ restartToken: string
  */
 readyWhen: ("Started" | "Succeeded")
 /**
+ * The Runpod account to rent in, by the name of a RunpodAccount; default is the account of the operator's key file.
+ */
+accountRef: {
+/**
+ * Name of the account.
+ */
+name: string
+}
+/**
  * The trainer that runs in the pod; exactly one of tabular and custom.
  */
 trainer: {
@@ -538,6 +547,10 @@ candidate: string
  * Intent: to be asked for. Unknown: asked for, answer lost. Refused: Runpod said no. Observed: there. Gone: proved gone. Abandoned: never appeared.
  */
 state: ("Intent" | "Unknown" | "Refused" | "Observed" | "Gone" | "Abandoned")
+/**
+ * Account that the pod is rented in.
+ */
+account: string
 intentTime: string
 /**
  * When the create was sent.
@@ -608,6 +621,7 @@ number: number
 podName: string
 podID?: string
 candidate: string
+account?: string
 instance?: string
 dataCenter?: string
 pricePerHour?: string

@@ -290,7 +290,7 @@ export class KubeClient {
 export interface StatusApply {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly resourceVersion: string };
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion: string };
   readonly status: unknown;
 }
 

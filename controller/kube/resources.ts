@@ -6,6 +6,11 @@ export const trainingJobs: ResourceType = {
   version: 'v1alpha1',
   plural: 'trainingjobs',
 };
+export const runpodAccounts: ResourceType = {
+  group: 'training.finetunelab.ai',
+  version: 'v1alpha1',
+  plural: 'runpodaccounts',
+};
 export const configMaps: ResourceType = { group: '', version: 'v1', plural: 'configmaps' };
 export const secrets: ResourceType = { group: '', version: 'v1', plural: 'secrets' };
 export const events: ResourceType = { group: 'events.k8s.io', version: 'v1', plural: 'events' };

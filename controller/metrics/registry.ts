@@ -8,7 +8,8 @@ import type { TelemetryObserver } from '../telemetry/telemetry.ts';
 /** Metrics of the process itself: few series, whatever the number of jobs. */
 export interface ProcessMetrics {
   readonly queue: QueueObserver;
-  readonly runpod: RunpodObserver & QuotaObserver;
+  /** For the calls of one account. */
+  readonly runpod: (account: string) => RunpodObserver & QuotaObserver;
   readonly kube: KubeObserver;
   readonly telemetry: TelemetryObserver;
   readonly reconciled: (result: string, seconds: number) => void;
@@ -60,21 +61,21 @@ export function processMetrics(): ProcessMetrics {
   });
   const calls = new Counter({
     name: 'runpod_requests_total',
-    help: 'Calls to Runpod by operation and HTTP status.',
-    labelNames: ['operation', 'code'],
+    help: 'Calls to Runpod by account, operation and HTTP status.',
+    labelNames: ['account', 'operation', 'code'],
     registers,
   });
   const callTime = new Histogram({
     name: 'runpod_request_duration_seconds',
     help: 'Time of a call to Runpod.',
-    labelNames: ['operation'],
+    labelNames: ['account', 'operation'],
     buckets: seconds,
     registers,
   });
   const quota = new Gauge({
     name: 'runpod_ratelimit_remaining',
     help: 'Requests left in a window of the rate limit.',
-    labelNames: ['window'],
+    labelNames: ['account', 'window'],
     registers,
   });
   const kube = new Counter({
@@ -109,13 +110,13 @@ export function processMetrics(): ProcessMetrics {
       workSeconds: (value) => work.observe({ name }, value),
       retry: () => retries.inc({ name }),
     },
-    runpod: {
+    runpod: (account) => ({
       request(operation, code, value) {
-        calls.inc({ operation, code });
-        callTime.observe({ operation }, value);
+        calls.inc({ account, operation, code });
+        callTime.observe({ account, operation }, value);
       },
-      quota: (window, remaining) => quota.set({ window }, remaining),
-    },
+      quota: (window, remaining) => quota.set({ account, window }, remaining),
+    }),
     kube: { request: (verb, code) => kube.inc({ verb, code }) },
     telemetry: { batch: (result) => batches.inc({ result }), points: (count) => points.inc(count) },
     reconciled(result, value) {

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { CloudPod, CreateCloudPodBody } from '../runpod/cloudpod.ts';
 import { RunpodError } from '../runpod/errors.ts';
 import { createBody } from '../runpod/request.ts';
+import { accountOf } from './attempts.ts';
 import type { WriteMemory } from './memory.ts';
 import type { Action, Plan } from './plan.ts';
 import type { CreateResult, RefusalClass } from './snapshot.ts';
@@ -12,8 +13,8 @@ import type { CreateResult, RefusalClass } from './snapshot.ts';
 export interface Effects {
   /** Replaces the finalizers; fails when the resource is not the version that was read. Gives the job as it is then. */
   setFinalizers(job: TrainingJob, finalizers: readonly string[]): Promise<TrainingJob>;
-  createCloudPod(body: CreateCloudPodBody): Promise<CloudPod>;
-  deleteCloudPod(podID: string): Promise<void>;
+  createCloudPod(account: string, body: CreateCloudPodBody): Promise<CloudPod>;
+  deleteCloudPod(account: string, podID: string): Promise<void>;
   /** Deletes the object if it is still the version that was read. */
   deleteResource(job: TrainingJob): Promise<void>;
   /** Makes the attempt known to the telemetry store, durably, before its pod can exist. */
@@ -81,14 +82,14 @@ async function createPod(
     ...(hardEndSeconds !== undefined && { hardEndSeconds }),
   });
   context.memory.createSent(uid, attempt.number, context.clock.now());
-  const result = await createResult(context.effects, body);
+  const result = await createResult(context.effects, attempt.account, body);
   context.memory.createAnswered(uid, attempt.number, result, context.clock.now());
   return { attempt: { ...attempt, tokenKeyID: opened.keyID }, result };
 }
 
-async function createResult(effects: Effects, body: CreateCloudPodBody): Promise<CreateResult> {
+async function createResult(effects: Effects, account: string, body: CreateCloudPodBody): Promise<CreateResult> {
   try {
-    return { kind: 'created', pod: await effects.createCloudPod(body) };
+    return { kind: 'created', pod: await effects.createCloudPod(account, body) };
   } catch (error) {
     const refusal = error instanceof RunpodError ? refusalClass(error) : undefined;
     const message = error instanceof Error ? error.message : String(error);
@@ -128,7 +129,7 @@ async function terminatePod(context: ActContext, job: TrainingJob, podID: string
   const { uid } = job.metadata;
   context.memory.terminateSent(uid, podID, context.clock.now());
   try {
-    await context.effects.deleteCloudPod(podID);
+    await context.effects.deleteCloudPod(accountOf(job), podID);
   } catch (error) {
     if (!(error instanceof RunpodError)) throw error;
     // "No such pod" is an answer to the request, not a proof; the lists decide.

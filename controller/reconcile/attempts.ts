@@ -1,4 +1,4 @@
-import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { Attempt, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import { isGone } from '../runpod/gone.ts';
 import { iso } from './plan.ts';
@@ -7,6 +7,11 @@ import type { RefusalClass, Snapshot } from './snapshot.ts';
 /** A pod of this attempt may exist: it is recorded, or a create may have made one. */
 export function mayHavePod(attempt: Attempt | undefined): attempt is Attempt {
   return attempt !== undefined && ['Intent', 'Unknown', 'Observed'].includes(attempt.state);
+}
+
+/** The account that the job's pod is rented in; without a pod, the one that the next would be rented in. */
+export function accountOf({ spec, status }: TrainingJob): string {
+  return mayHavePod(status?.attempt) ? status.attempt.account : spec.accountRef.name;
 }
 
 /** Pods of the job that bill, the dearest first, as each second of them costs. */

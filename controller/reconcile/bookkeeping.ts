@@ -7,22 +7,25 @@ import type { Plan } from './plan.ts';
 import type { PodLeases } from './podleases.ts';
 import type { RunMemory } from './runmemory.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { Sweeper } from './sweeper.ts';
-import type { Waiting } from './waiting.ts';
 
 export interface BookkeepingOptions {
-  readonly jobs: { get(key: string): TrainingJob | undefined; list(): readonly TrainingJob[] };
+  readonly jobs: { get(key: string): TrainingJob | undefined };
   readonly telemetry: Telemetry;
   readonly memory: WriteMemory;
   readonly leases: PodLeases;
   readonly runs: RunMemory;
-  readonly waiting: Waiting;
-  readonly sweeper: Sweeper;
-  /** Whether anyone waits for a list of pods. */
-  readonly setUnsettled: (unsettled: boolean) => void;
+  readonly accounts: { all(): Iterable<ListedAccount> };
 }
 
-const sweeperKey = '(sweeper)';
+/** An account as far as its list of pods concerns jobs. */
+export interface ListedAccount {
+  readonly name: string;
+  view(): InventoryView;
+  /** Jobs that rent, or would rent, in it. */
+  jobs(): readonly TrainingJob[];
+  /** Whether the job of that key waits for a list of its pods. */
+  waits(key: string, forList: boolean): void;
+}
 
 /** What is kept of each job in memory besides its status, and brought up to date by passes and lists. */
 export class Bookkeeping {
@@ -35,14 +38,14 @@ export class Bookkeeping {
 
   /** Before a pass: forgets what was kept of an object that is gone, or whose name another took (I17). */
   begin(key: string): void {
-    const { jobs, telemetry, memory, leases, waiting } = this.#options;
+    const { jobs, telemetry, memory, leases } = this.#options;
     const uid = jobs.get(key)?.metadata.uid;
     const before = this.#uidByKey.get(key);
     if (before !== undefined && before !== uid) {
       telemetry.forgetJob(before);
       memory.forget(before);
       leases.forget(before);
-      waiting.set(key, false);
+      this.#waits(key, undefined);
     }
     if (uid === undefined) this.#uidByKey.delete(key);
     else this.#uidByKey.set(key, uid);
@@ -50,21 +53,21 @@ export class Bookkeeping {
 
   /** After a pass: what the trainer is to do, how long its pod may go on, what the store remembers. Level-triggered. */
   async passed(snapshot: Snapshot, plan: Plan, status: TrainingJobStatus): Promise<void> {
-    const { telemetry, leases, runs, waiting, setUnsettled } = this.#options;
+    const { telemetry, leases, runs } = this.#options;
     const { job } = snapshot;
-    waiting.set(keyOf(job), plan.wantsList === true);
-    setUnsettled(waiting.any);
+    this.#waits(keyOf(job), plan.wantsList === true ? snapshot.account.name : undefined);
     await instruct(telemetry, job, status);
     leases.passed(snapshot, status);
     await runs.remember(job, status);
   }
 
-  /** After a list of pods: who is due, which pods may go on, and which belong to nobody. */
-  listed(view: InventoryView): void {
-    const { jobs, leases, waiting, sweeper, setUnsettled } = this.#options;
-    waiting.listed(view);
-    leases.listed(jobs.list(), view);
-    waiting.set(sweeperKey, sweeper.look(view));
-    setUnsettled(waiting.any);
+  /** After a list of an account's pods: they may go on. */
+  listed(account: ListedAccount): void {
+    this.#options.leases.listed(account.jobs(), account.view());
+  }
+
+  /** In which account's list the job waits for its pods; in none when undefined. */
+  #waits(key: string, account: string | undefined): void {
+    for (const entry of this.#options.accounts.all()) entry.waits(key, entry.name === account);
   }
 }

@@ -7,11 +7,12 @@ const maxLedger = 20;
 
 /** The ledger's line for an attempt that is over: what was rented, for how long, for how much, and what came of it. */
 export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string, message: string): LedgerEntry {
-  const { number, podName, candidate, podID, instance, dataCenter, pricePerHour } = attempt;
+  const { number, podName, candidate, account, podID, instance, dataCenter, pricePerHour } = attempt;
   return {
     number,
     podName,
     candidate,
+    account,
     reason,
     message: message.slice(0, 1024),
     ...(podID !== undefined && { podID }),

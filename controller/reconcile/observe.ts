@@ -11,34 +11,46 @@ import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { mayHavePod } from './attempts.ts';
 import type { WriteMemory } from './memory.ts';
 import type { RunMemory } from './runmemory.ts';
+import type { Say } from './plan.ts';
 import type { Policy, Snapshot } from './snapshot.ts';
 
 export interface ObserveContext {
   readonly clock: Clock;
   readonly memory: WriteMemory;
-  readonly inventory: { view(): InventoryView };
+  readonly accounts: { of(job: TrainingJob): RentingAccount };
   readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
   readonly secrets: Pick<SecretReader, 'readSecretKey'>;
-  readonly catalog: { current(): Catalog | undefined };
   readonly installation: string;
   readonly policy: Policy;
   readonly runs: Pick<RunMemory, 'ofJob' | 'succeededBefore'>;
 }
 
+/** An account as a pass over one of its jobs sees it. */
+export interface RentingAccount {
+  readonly name: string;
+  readonly keyPlace: string;
+  view(): InventoryView;
+  prices(): Catalog | undefined;
+  /** Why this job may not rent in it now. */
+  closedTo(job: TrainingJob): Say | undefined;
+}
+
 /** Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent. */
 export async function observe(context: ObserveContext, job: TrainingJob): Promise<Snapshot> {
-  const { clock, memory, inventory, telemetry, installation, policy } = context;
+  const { clock, memory, telemetry, installation, policy } = context;
   const { uid } = job.metadata;
   const status: TrainingJobStatus = job.status ?? { observedGeneration: -1 };
   const rents = wantsPod(job, status, memory.of(uid).freshIntent);
   const missing = rents ? await missingSecrets(context.secrets, job) : [];
   // Taken last and together: what was awaited above must not make these older than the clock says.
-  const view = inventory.view();
+  const account = context.accounts.of(job);
+  const view = account.view();
   const nowMs = clock.now();
   return Object.freeze({
     nowMs,
     job,
     status,
+    account: { name: account.name, keyPlace: account.keyPlace, closed: rents ? account.closedTo(job) : undefined },
     inventory: {
       pods: podsByUid12(view.pods).get(uid12(uid)) ?? [],
       listedAtMs: view.lists.findLast((list) => list.believed)?.startedAt,
@@ -50,7 +62,7 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
     nonce: nonce(),
     installation,
     missingSecrets: missing,
-    catalog: rents ? context.catalog.current() : undefined,
+    catalog: rents ? account.prices() : undefined,
     policy,
     ran: status.attempt ? undefined : { own: context.runs.ofJob(uid), twin: context.runs.succeededBefore(job) },
   });

@@ -4,6 +4,7 @@ import type { Catalog } from '../runpod/catalog.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { RunRow } from '../telemetry/store/store.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
+import type { Say } from './plan.ts';
 
 /**
  * All that `decide` may know, gathered once per pass and frozen. Whatever can be stale carries its age.
@@ -13,6 +14,7 @@ export interface Snapshot {
   readonly nowMs: number;
   readonly job: TrainingJob;
   readonly status: TrainingJobStatus;
+  readonly account: JobAccount;
   readonly inventory: JobInventory;
   /** What the trainer of the current attempt, or an earlier one, reported. */
   readonly telemetry: JobTelemetry | undefined;
@@ -29,6 +31,15 @@ export interface Snapshot {
   readonly policy: Policy;
   /** What the store knows of runs of this very object, and of one just like it; only for a status without an attempt. */
   readonly ran: { readonly own: RunRow | undefined; readonly twin: RunRow | undefined } | undefined;
+}
+
+/** The account that the job's pod is, or would be, rented in. */
+export interface JobAccount {
+  readonly name: string;
+  /** Where a person puts a working key, as told in messages. */
+  readonly keyPlace: string;
+  /** Why nothing may be rented in it now; looked at only for a job that has yet to rent. */
+  readonly closed: Say | undefined;
 }
 
 export interface JobInventory {

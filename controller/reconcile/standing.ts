@@ -93,7 +93,7 @@ function lastRefusal(snapshot: Snapshot, candidate: Candidate): Verdict | undefi
   // A changed spec is another question; what was refused for its content is asked anew.
   const sameSpec = refusal.generation === snapshot.job.metadata.generation;
   if (!sameSpec && ['Invalid', 'PriceAboveCap', 'WrongPlace'].includes(refusal.class)) return undefined;
-  const verdict = { class: refusal.class, needsPerson: needsAPerson(refusal.class), why: sentence(refusal) };
+  const verdict = { class: refusal.class, needsPerson: needsAPerson(refusal.class), why: sentence(snapshot, refusal) };
   if (refusal.class === 'Invalid') return { ...verdict, free: false };
   const retryAtMs = Date.parse(refusal.retryTime ?? refusal.lastTime);
   return { ...verdict, free: snapshot.nowMs >= retryAtMs, retryAtMs };
@@ -103,20 +103,21 @@ function needsAPerson(refusal: RefusalClass): boolean {
   return refusal === 'Invalid' || refusal === 'Balance' || refusal === 'Forbidden' || refusal === 'Unauthorized';
 }
 
-const advice: Readonly<Record<RefusalClass, string>> = {
+const advice: Readonly<Record<Exclude<RefusalClass, 'Unauthorized'>, string>> = {
   NoCapacity: 'not in stock; asked again with growing waits.',
   PriceAboveCap: 'charged more than maxPricePerHour; left out for an hour.',
   WrongPlace: 'came up on other hardware or in another data center than asked for; left out for an hour.',
   Invalid: 'Runpod rejects the request; change the candidate.',
-  Balance: "the Runpod account's balance is too low; add credit.",
-  Forbidden: "the operator's API key may not create this; give it access or change the candidate.",
+  Balance: "the account's balance is too low; add credit.",
+  Forbidden: "the account's API key may not create this; give it access or change the candidate.",
   RateLimited: "Runpod's rate limit was reached; asked again when it allows.",
-  Unauthorized: "Runpod refuses the operator's API key; put a working key into the operator's key file.",
   Unclassified: 'Runpod refused in words that the operator does not know; asked again with growing waits.',
 };
 
-function sentence(refusal: Refusal): string {
+function sentence({ account }: Snapshot, refusal: Refusal): string {
   const said = refusal.message === undefined || refusal.message === '' ? '' : ` Runpod: "${refusal.message}".`;
+  if (refusal.class === 'Unauthorized')
+    return `Runpod refuses the API key of account ${account.name}; put a working key into ${account.keyPlace}.${said}`;
   return `${advice[refusal.class]}${said}`;
 }
 

@@ -24,7 +24,7 @@ export interface RunpodObserver {
 export interface RunpodClientOptions {
   readonly baseUrl: string;
   /** Asked for with each call, so that a rotated key is taken up. */
-  readonly apiKey: () => string;
+  readonly apiKey: () => string | Promise<string>;
   readonly quota: Quota;
   readonly clock: Clock;
   /** Most time for a call, and before it for the wait until the rate limit allows it. */
@@ -157,6 +157,8 @@ export class RunpodClient {
 
   async #exchange(call: Call): Promise<Answer> {
     const { clock, quota, observe, timeoutMs, apiKey, baseUrl, mayWrite } = this.#options;
+    // Reading a key may take long, so whether we lead is asked after it.
+    const key = await apiKey();
     if (call.method !== 'GET' && mayWrite?.() === false)
       throw new RunpodError('transient', `${call.operation} was not sent: this process does not lead any more`);
     const startedMs = clock.monotonic();
@@ -170,7 +172,7 @@ export class RunpodClient {
         dispatcher: this.#agent,
         signal: timeout.signal,
         headers: {
-          authorization: `Bearer ${apiKey()}`,
+          authorization: `Bearer ${key}`,
           accept: 'application/json',
           ...(call.body !== undefined && { 'content-type': 'application/json' }),
         },

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { apiKeyIn } from './apikey.ts';
 import { RunpodError } from './errors.ts';
 
 /**
@@ -20,13 +21,6 @@ export function keyFile(path: string): () => string {
       const code = (error as { code?: unknown }).code;
       throw new RunpodError('unauthorized', `the key file ${path} cannot be read: ${String(code ?? error)}`);
     }
-    if (key === '') throw new RunpodError('unauthorized', `the key file ${path} is empty`);
-    if (!/^[\x21-\x7e]+$/.test(key)) {
-      throw new RunpodError(
-        'unauthorized',
-        `the key file ${path} holds more than a key; write the key alone, on one line`,
-      );
-    }
-    return key;
+    return apiKeyIn(key, `the key file ${path}`);
   };
 }

@@ -1,5 +1,8 @@
 import { deepStrictEqual } from 'node:assert';
 import pino from 'pino';
+import { Account } from '../../controller/accounts/account.ts';
+import { Trial } from '../../controller/accounts/trial.ts';
+import { defaultAccount } from '../../controller/api/runpodaccount.ts';
 import { keyOf, type TrainingJob } from '../../controller/api/trainingjob.ts';
 import type { KubeClient } from '../../controller/kube/client.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
@@ -15,11 +18,8 @@ import { reconcile, type LoopContext } from '../../controller/reconcile/loop.ts'
 import { WriteMemory } from '../../controller/reconcile/memory.ts';
 import { observe } from '../../controller/reconcile/observe.ts';
 import type { Snapshot } from '../../controller/reconcile/snapshot.ts';
-import { Sweeper } from '../../controller/reconcile/sweeper.ts';
-import { Waiting } from '../../controller/reconcile/waiting.ts';
 import { work } from '../../controller/reconcile/work.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
-import { Inventory } from '../../controller/runpod/inventory.ts';
 import { Telemetry } from '../../controller/telemetry/telemetry.ts';
 import { installation, policy } from '../unit/snapshot.ts';
 import { PodLeases } from '../../controller/reconcile/podleases.ts';
@@ -89,27 +89,39 @@ export class OperatorProcess {
           () => new RunpodError('transient', 'cut'),
         ),
       );
-    const sweeper = new Sweeper({
-      installation,
-      gapMs: 30_000,
-      jobs: () => jobs.list(),
-      liveUids: () => this.#answer(() => new Set(world.cluster.jobs().map((job) => job.metadata.uid))),
-      deleteCloudPod: terminate,
-      log,
-      swept: () => undefined,
-    });
-    const waiting = new Waiting(jobs, (key) => queue.add(key));
-    const inventory: Inventory = new Inventory({
-      list: () => world.gate.call('list', () => this.#answer(() => world.account.list())),
+    const account: Account = new Account({
+      name: defaultAccount,
+      keyPlace: "the operator's key file",
       clock,
       log,
-      namePrefix: `tj-${installation}-`,
-      unsettledMs: 10_000,
-      calmMs: 60_000,
-      expected: () => waiting.expectedPods(),
-      onList() {
-        books.listed(inventory.view());
+      installation,
+      jobs,
+      enqueue: (key) => queue.add(key),
+      liveUids: () => this.#answer(() => new Set(world.cluster.jobs().map((job) => job.metadata.uid))),
+      swept: () => undefined,
+      inventoryUnsettledMs: 10_000,
+      inventoryCalmMs: 60_000,
+      sweepGapMs: 30_000,
+      catalogMs: 600_000,
+      onNews: () => books.listed(account),
+      runpod: {
+        listCloudPods: () => world.gate.call('list', () => this.#answer(() => world.account.list())),
+        createCloudPod: (body) => {
+          const attempt = `a${body.env['TRAININGJOB_ATTEMPT'] ?? ''}`;
+          const cut = (): Error => new RunpodError('unknownOutcome', 'cut');
+          return world.gate.call('create', () => this.#write('create', attempt, () => world.create(body), cut));
+        },
+        deleteCloudPod: terminate,
+        listGpuPrices: () => Promise.reject(new RunpodError('transient', 'no price list here')),
+        listCpuPrices: () => Promise.reject(new RunpodError('transient', 'no price list here')),
+        close: () => Promise.resolve(),
       },
+    });
+    const trial = new Trial({
+      account: account.name,
+      clock,
+      jobs: () => account.jobs(),
+      pause: { firstMs: 900_000, maxMs: 14_400_000 },
     });
     const books = new Bookkeeping({
       jobs,
@@ -117,15 +129,20 @@ export class OperatorProcess {
       memory,
       leases: new PodLeases(telemetry),
       runs,
-      waiting,
-      sweeper,
-      setUnsettled: (unsettled) => inventory.setUnsettled(unsettled),
+      accounts: { all: () => [account] },
     });
     const secrets = {
       readSecretKey: () => this.#answer(() => ({ kind: 'value' as const, value: world.monitors.secret })),
     };
-    const catalog = { current: () => undefined };
-    const observed = { clock, memory, inventory, telemetry, secrets, catalog, installation, policy, runs };
+    const renting = {
+      name: account.name,
+      keyPlace: account.keyPlace,
+      view: () => account.view(),
+      prices: () => undefined,
+      closedTo: (job: TrainingJob) => trial.closedTo(job),
+    };
+    const accounts = { of: () => renting };
+    const observed = { clock, memory, accounts, telemetry, secrets, installation, policy, runs };
     const refused = (): Error => new KubeError('transient', 'the connection was cut');
     const context: LoopContext = {
       clock,
@@ -144,15 +161,13 @@ export class OperatorProcess {
             refused,
           );
         },
-        createCloudPod: (body) => {
+        createCloudPod: (_account, body) => {
           this.#acted(body.env['TRAININGJOB_UID'] ?? '');
-          const attempt = `a${body.env['TRAININGJOB_ATTEMPT'] ?? ''}`;
-          const cut = (): Error => new RunpodError('unknownOutcome', 'cut');
-          return world.gate.call('create', () => this.#write('create', attempt, () => world.create(body), cut));
+          return account.createCloudPod(body);
         },
-        deleteCloudPod: (podID) => {
+        deleteCloudPod: (_account, podID) => {
           this.#acted(world.account.ownerOf(podID));
-          return terminate(podID);
+          return account.deleteCloudPod(podID);
         },
         deleteResource: (job) => {
           this.#acted(job.metadata.uid);
@@ -197,8 +212,7 @@ export class OperatorProcess {
       reflector.start();
       await reflector.synced;
       telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
-      inventory.start();
-      await Promise.race([inventory.looked, clock.sleep(10_000)]);
+      await Promise.race([account.start(), clock.sleep(10_000)]);
       const backoff = new Backoff({ random: () => 0.5 });
       const worker = { queue, backoff, pass, clock, log, reconciled: () => undefined, retried: () => undefined };
       await Promise.all(Array.from({ length: world.workers }, () => work(worker)));

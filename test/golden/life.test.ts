@@ -199,6 +199,7 @@ const rented: TrainingJobStatus = {
     nonce: 'x9q2',
     podName: nameOf(1),
     candidate: 'small',
+    account: 'default',
     state: 'Observed',
     intentTime: isoAt(0),
     createTime: isoAt(1),

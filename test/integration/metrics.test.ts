@@ -57,8 +57,8 @@ function use(): void {
   metrics.queue.latencySeconds(0.2);
   metrics.queue.workSeconds(0.01);
   metrics.queue.retry();
-  metrics.runpod.request('create', '201', 0.4);
-  metrics.runpod.quota('minute', 59);
+  metrics.runpod('default').request('create', '201', 0.4);
+  metrics.runpod('default').quota('minute', 59);
   metrics.kube.request('list', '200');
   metrics.telemetry.batch('stored');
   metrics.telemetry.points(20);
@@ -152,7 +152,11 @@ describe('/metrics', () => {
     const before = (await samplesOf('runpod_requests_total'))[0]?.value ?? 0;
     use();
     expect(await samplesOf('runpod_requests_total')).toEqual([
-      { name: 'runpod_requests_total', labels: { operation: 'create', code: '201' }, value: before + 1 },
+      {
+        name: 'runpod_requests_total',
+        labels: { account: 'default', operation: 'create', code: '201' },
+        value: before + 1,
+      },
     ]);
     expect(await samplesOf('workqueue_depth')).toMatchObject([{ labels: { name: 'trainingjob' }, value: 3 }]);
   });

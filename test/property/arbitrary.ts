@@ -68,6 +68,7 @@ const attempts: Arbitrary<Attempt> = fc
     nonce: letters,
     podName: nameOf(value, letters),
     candidate,
+    account: 'default',
     state,
     intentTime,
     ...(state === 'Observed' || state === 'Gone' ? { podID: `pod${value}` } : {}),

@@ -167,7 +167,14 @@ export class World {
     const inventory = this.#inventory;
     const heard = { summary: () => this.report, ingestReadyAtMs: this.#ingestReadyAtMs };
     const secrets = { readSecretKey: () => Promise.reject(new Error('no Secret is named')) };
-    const catalog = { current: () => undefined };
+    const renting = {
+      name: 'default',
+      keyPlace: "the operator's key file",
+      view: () => inventory.view(),
+      prices: () => undefined,
+      closedTo: () => undefined,
+    };
+    const accounts = { of: () => renting };
     const runs = { ofJob: () => undefined, succeededBefore: () => undefined };
     return {
       clock,
@@ -178,8 +185,8 @@ export class World {
       trainerImage: 'trainer',
       effects: {
         setFinalizers: (job, finalizers) => this.#effect('finalizers', () => this.#setFinalizers(job, finalizers)),
-        createCloudPod: (body) => this.#effect('create', () => this.#create(body.name)),
-        deleteCloudPod: (id) => this.#effect('delete', () => this.#delete(id)),
+        createCloudPod: (_account, body) => this.#effect('create', () => this.#create(body.name)),
+        deleteCloudPod: (_account, id) => this.#effect('delete', () => this.#delete(id)),
         openAttempt: () => this.#effect('open', () => ({ token: 't', keyID: 'k' })),
         deleteResource: (job) =>
           this.#effect('expire', () => {
@@ -189,7 +196,7 @@ export class World {
       },
       job: () => this.#cached,
       observe: (job) =>
-        observe({ clock, memory, inventory, telemetry: heard, secrets, catalog, installation, policy, runs }, job),
+        observe({ clock, memory, accounts, telemetry: heard, secrets, installation, policy, runs }, job),
       writeStatus: (job, status) => this.#effect('status', () => this.#writeStatus(job, status)),
       remember: (job) => {
         this.#cached = this.job && job;

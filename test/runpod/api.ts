@@ -10,6 +10,8 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly body: string;
+  /** Whose key was sent; nothing of another account is there for it. */
+  readonly account: string;
   /** The pod whose own key was sent; undefined for the account's key. */
   readonly podKeyOf: string | undefined;
 }
@@ -38,8 +40,8 @@ export async function serveApi(context: ApiContext, request: ApiRequest): Promis
   if (pod !== undefined) return servePod(context, request, pod);
   switch (request.path) {
     case '/v2/pods':
-      if (request.method === 'POST') return create(context, request.body);
-      return get(request, () => ({ pods: listed(context).map(podJson) }), 'GET, POST');
+      if (request.method === 'POST') return create(context, request);
+      return get(request, () => ({ pods: listed(context, request.account).map(podJson) }), 'GET, POST');
     case '/v2/catalog/gpus':
       return get(request, () => catalog.gpuList(request.query));
     case '/v2/catalog/cpus':
@@ -47,7 +49,7 @@ export async function serveApi(context: ApiContext, request: ApiRequest): Promis
     case '/v2/network-volumes':
       return get(request, () => ({ networkVolumes: volumes.map((volume) => ({ ...volume, type: 'STANDARD' })) }));
     case '/v2/billing/pods':
-      return get(request, () => podBilling(pods.all(), request.query.get('podId')));
+      return get(request, () => podBilling(pods.of(request.account), request.query.get('podId')));
     default:
       throw new Problem(404, 'resource not found');
   }
@@ -71,7 +73,7 @@ function notAllowed(allowed: string): Problem {
   return new Problem(405, 'The requested method is not allowed for this path.', [], { Allow: allowed });
 }
 
-function create({ pods, faults }: ApiContext, text: string): ApiAnswer {
+function create({ pods, faults }: ApiContext, { body: text, account }: ApiRequest): ApiAnswer {
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -81,7 +83,7 @@ function create({ pods, faults }: ApiContext, text: string): ApiAnswer {
   const parsed = parseCreate(body);
   const refusal = faults.take('refuseCreate', parsed.name);
   if (refusal) throw refused(refusal);
-  const pod = pods.create(parsed);
+  const pod = pods.create(parsed, account);
   const json = podJson(pod);
   if (faults.take('loseCreateReply', parsed.name)) return { status: 201, cut: true };
   if (faults.take('createThen500', parsed.name)) throw new Problem(500, 'internal error');
@@ -100,9 +102,9 @@ export function refused(fault: {
   return new Problem(fault.status, fault.detail, [], headers);
 }
 
-function listed({ pods, faults }: ApiContext): readonly SimulatedPod[] {
+function listed({ pods, faults }: ApiContext, account: string): readonly SimulatedPod[] {
   if (faults.take('emptyList')) return [];
-  const live = pods.all().filter((pod) => pod.endedMs === undefined);
+  const live = pods.of(account).filter((pod) => pod.endedMs === undefined);
   return live.filter((pod) => {
     if (faults.take('listLacks', pod.body.name)) return false;
     const lag = faults.list().find((fault) => fault.kind === 'listLag' && pod.body.name.includes(fault.match ?? ''));
@@ -112,7 +114,7 @@ function listed({ pods, faults }: ApiContext): readonly SimulatedPod[] {
 
 async function servePod({ pods, faults }: ApiContext, request: ApiRequest, id: string): Promise<ApiAnswer> {
   const pod = pods.live(id);
-  if (!pod) throw new Problem(404, 'resource not found');
+  if (pod?.account !== request.account) throw new Problem(404, 'resource not found');
   if (request.method === 'GET') return { status: 200, json: podJson(pod) };
   if (request.method !== 'DELETE') throw notAllowed('GET, DELETE');
   const refusal = faults.take('refuseDelete', pod.body.name);

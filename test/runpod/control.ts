@@ -6,6 +6,7 @@ import type { Simulator } from './simulator.ts';
 
 type Controlled = Omit<Simulator, 'url' | 'stop'>;
 
+const keyShape = object({ account: text(1) }, ['account']);
 const lossShape = object({ how: oneOf('vanish', 'error', 'exit') }, ['how']);
 
 /** The simulator's own switches, under /_sim/; see README.md. They need no key: the server listens on this machine only. */
@@ -30,6 +31,14 @@ export function serveControl(
     switch (`${request.method} ${pathname}`) {
       case 'GET /_sim/bill':
         return send(200, { pods: simulator.bill() });
+      case 'POST /_sim/keys': {
+        const { account } = checked(json(body), keyShape) as { account: string };
+        return send(200, { account, apiKey: simulator.keys.give(account) });
+      }
+      case 'DELETE /_sim/keys': {
+        const key = searchParams.get('key') ?? '';
+        return simulator.keys.revoke(key) ? send(200, {}) : send(404, { error: `there is no key "${key}"` });
+      }
       case 'GET /_sim/calls':
         return send(200, { calls: simulator.calls });
       case 'GET /_sim/faults':

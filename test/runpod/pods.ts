@@ -5,6 +5,7 @@ import { dataCenters, hostCuda, mostOf, type Catalog, type CpuOffer, type GpuOff
 import { runContainer, splitArgs, type Container } from './container.ts';
 import type { CreateBody } from './create.ts';
 import type { Faults } from './faults.ts';
+import { firstAccount } from './keys.ts';
 import { Problem } from './problem.ts';
 import { runStub, stubImageProblem } from './stub.ts';
 
@@ -19,6 +20,7 @@ export type PodState = 'PROVISIONING' | 'STARTING' | 'RUNNING' | 'EXITED' | 'ERR
 
 export interface SimulatedPod {
   readonly id: string;
+  readonly account: string;
   readonly body: CreateBody;
   readonly key: string;
   /** Where the pod says that it is, and whose stock it was taken from. */
@@ -52,7 +54,7 @@ export interface PodsOptions {
   readonly guard: (line: string) => void;
 }
 
-/** The account's pods: rented, running as processes here, and billed until they are deleted. */
+/** The pods of all accounts: rented, running as processes here, and billed until they are deleted. */
 export class Pods {
   readonly #options: PodsOptions;
   readonly #pods = new Map<string, SimulatedPod>();
@@ -64,6 +66,11 @@ export class Pods {
 
   all(): readonly SimulatedPod[] {
     return [...this.#pods.values()];
+  }
+
+  /** Those of one account. */
+  of(account: string): readonly SimulatedPod[] {
+    return this.all().filter((pod) => pod.account === account);
   }
 
   /** The pod, unless it was deleted. */
@@ -78,7 +85,7 @@ export class Pods {
     return pod?.endedMs === undefined ? pod : undefined;
   }
 
-  create(body: CreateBody): SimulatedPod {
+  create(body: CreateBody, account = firstAccount): SimulatedPod {
     const { catalog, faults, volumes, images } = this.#options;
     const problem = body.image.startsWith('stub:')
       ? stubImageProblem(body.image)
@@ -113,6 +120,7 @@ export class Pods {
     const gpuCount = body.gpu ? (faults.take('otherGpuCount', body.name)?.count ?? body.gpu.count) : 0;
     const pod: SimulatedPod = {
       id: randomBytes(7).toString('hex'),
+      account,
       body,
       key: `pod_${randomBytes(16).toString('hex')}`,
       dataCenter: faults.take('otherDataCenter', body.name)?.dataCenterId ?? place,

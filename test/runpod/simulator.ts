@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +10,8 @@ import { serveControl } from './control.ts';
 import { Faults, type Fault } from './faults.ts';
 import { Pods, type SimulatedPod, type Volume } from './pods.ts';
 import { Problem } from './problem.ts';
-import { publishedLimits, RateLimit, type WindowLimit } from './ratelimit.ts';
+import { firstAccount, Keys } from './keys.ts';
+import { publishedLimits, type WindowLimit } from './ratelimit.ts';
 
 export interface SimulatorOptions {
   /** Where pods' disks and network volumes live. Volumes stay when the simulator ends. */
@@ -40,7 +40,9 @@ export interface CallRecord {
 
 export interface Simulator {
   readonly url: string;
+  /** A key of the account `default`. */
   readonly apiKey: string;
+  readonly keys: Keys;
   readonly faults: Faults;
   readonly catalog: Catalog;
   readonly pods: Pods;
@@ -63,11 +65,11 @@ const mostCalls = 100_000;
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
   const { folder, images = {}, volumes = [] } = options;
   mkdirSync(folder, { recursive: true });
-  const apiKey = options.apiKey ?? `rpa_${randomBytes(16).toString('hex')}`;
+  const keys = new Keys(options.limits ?? publishedLimits);
+  const apiKey = keys.give(firstAccount, options.apiKey);
   const faults = new Faults();
   const catalog = new Catalog();
   const calls: CallRecord[] = [];
-  const limit = new RateLimit(options.limits ?? publishedLimits);
   const reaper = spawn(process.execPath, [new URL('reaper.ts', import.meta.url).pathname], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
@@ -95,6 +97,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const listeners = new Set<(call: CallRecord) => void>();
   const simulator: Omit<Simulator, 'url' | 'stop'> = {
     apiKey,
+    keys,
     faults,
     catalog,
     pods,
@@ -127,13 +130,14 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     const key = bearerOf(request);
     const byPod = key === undefined ? undefined : pods.byKey(key);
     if (key === undefined) throw new Problem(401, 'missing bearer token');
-    if (key !== apiKey && !byPod) throw new Problem(401, 'invalid bearer token');
+    const account = byPod ? byPod.account : keys.accountOf(key);
+    if (account === undefined) throw new Problem(401, 'invalid bearer token');
     if (byPod && faults.take('podKeyRefused', byPod.body.name)) throw new Problem(401, 'invalid bearer token');
     const all = byPod ? undefined : faults.take('refuseAll');
     if (all) throw refused(all);
     const html = byPod ? undefined : faults.take('htmlError');
     if (html) return { status: html.status, html: '<html><body>502 Bad Gateway</body></html>' };
-    const full = byPod ? undefined : limit.count();
+    const full = byPod ? undefined : keys.limitOf(account).count();
     if (full) {
       throw new Problem(429, `rate limit exceeded for the ${full.window} window`, [], {
         'Retry-After': String(full.retryAfterSeconds),
@@ -141,7 +145,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     }
     return serveApi(
       { pods, catalog, faults, volumes },
-      { method: request.method ?? 'GET', path: pathname, query: searchParams, body, podKeyOf: byPod?.id },
+      { method: request.method ?? 'GET', path: pathname, query: searchParams, body, account, podKeyOf: byPod?.id },
     );
   };
 
@@ -150,8 +154,10 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     if (path.startsWith('/_sim/')) return serveControl(simulator, request, response, body);
     // The end of a pod is the end of its key, so whose key it is must be known before.
-    const byPod = pods.byKey(bearerOf(request) ?? '') !== undefined;
-    const limits = (): Record<string, string> => (byPod ? {} : limit.headers());
+    const key = bearerOf(request) ?? '';
+    const byPod = pods.byKey(key) !== undefined;
+    const account = keys.accountOf(key);
+    const limits = (): Record<string, string> => (account === undefined ? {} : keys.limitOf(account).headers());
     const record = (status: number): void => {
       const call = { atMs: Date.now(), method: request.method ?? '', path, status, byPod };
       if (calls.length < mostCalls) calls.push(call);

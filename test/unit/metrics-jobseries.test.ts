@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import type { TrainingJob, TrainingJobStatus } from '../../controller/api/trainingjob.ts';
 import { jobSeries } from '../../controller/metrics/jobseries.ts';
 import { contact, reduce } from '../../controller/telemetry/summary.ts';
+import { attempt } from './snapshot.ts';
 
 const job = (status?: Partial<TrainingJobStatus>): TrainingJob =>
   ({ metadata: { name: 'a', namespace: 'team' }, ...(status && { status }) }) as TrainingJob;
-const attempt = { number: 1, nonce: 'abcd', podName: 'p', candidate: 'c', state: 'Observed', intentTime: '' } as const;
 
 test('a job that nobody has looked at yet is pending and has nothing but a price of zero', () => {
   const known = Object.entries(jobSeries(job(), undefined, 0)).filter(([, value]) => value !== undefined);
@@ -13,10 +13,10 @@ test('a job that nobody has looked at yet is pending and has nothing but a price
 });
 
 test.each<[string, Partial<TrainingJobStatus>, number]>([
-  ['a pod that bills', { attempt: { ...attempt, pricePerHour: '2.99' } }, 2.99],
-  ['a pod that is asked for', { attempt: { ...attempt, state: 'Intent', pricePerHour: '2.99' } }, 0],
-  ['a pod that is gone', { attempt: { ...attempt, state: 'Gone', pricePerHour: '2.99' } }, 0],
-  ['a pod that was deleted', { attempt: { ...attempt, pricePerHour: '2.99', billedTo: '2026-01-01T00:00:00Z' } }, 0],
+  ['a pod that bills', { attempt: { ...attempt(), pricePerHour: '2.99' } }, 2.99],
+  ['a pod that is asked for', { attempt: { ...attempt(), state: 'Intent', pricePerHour: '2.99' } }, 0],
+  ['a pod that is gone', { attempt: { ...attempt(), state: 'Gone', pricePerHour: '2.99' } }, 0],
+  ['a pod that was deleted', { attempt: { ...attempt(), pricePerHour: '2.99', billedTo: '2026-01-01T00:00:00Z' } }, 0],
   ['no pod', {}, 0],
 ])('the price with %s', (_, status, price) => {
   expect(jobSeries(job(status), undefined, 0).pricePerHourUsd).toBe(price);

@@ -117,6 +117,7 @@ describe('place', () => {
           nonce: 'n0nc',
           podName: podName({ installation, uid12: uid12(uid), attempt: 1, nonce: 'n0nc' }, 'fit'),
           candidate: 'small',
+          account: 'default',
           state: 'Intent',
           intentTime: isoAt(0),
         },

@@ -51,14 +51,12 @@ test('zero is a value, and so are parts of a second', () => {
 test('all that is wrong is told at once', () => {
   expect(
     problems({
-      RUNPOD_API_KEY_FILE: undefined,
       TRAINER_IMAGE: '',
       TELEMETRY_URL: undefined,
       RUNPOD_API_URL: 'runpod',
       WORKERS: '0',
     }),
   ).toEqual([
-    'RUNPOD_API_KEY_FILE is not set: File that holds the Runpod API key; read again when it changes.',
     'TRAINER_IMAGE is empty: Image whose entry point is the agent, for jobs that name none.',
     'TELEMETRY_URL is not set: Address under which pods reach this operator; https, unless Runpod is simulated on this machine.',
     'WORKERS is "0"; write a whole number above 0',
@@ -78,13 +76,16 @@ describe('each kind has its sentence', () => {
     expect(problems({ WORKERS: given })).toEqual([`WORKERS is "${given}"; write a whole number above 0`]);
   });
 
-  const texts = settingLines.filter((line) => line.kind === 'text' && line.env !== 'KUBECONFIG');
+  const texts = settingLines.filter((line) => line.kind === 'text' && line.default !== '');
   test.each(texts)('$env must not be empty', ({ env, description }) => {
     expect(problems({ [env]: '' })).toEqual([`${env} is empty: ${description}`]);
     expect(problems({ [env]: ' ' })).toEqual([`${env} is empty: ${description}`]);
   });
 
   test('an empty KUBECONFIG is the service account', () => expect(problems({ KUBECONFIG: '' })).toEqual([]));
+
+  test('without a key file, every job names a RunpodAccount', () =>
+    expect(problems({ RUNPOD_API_KEY_FILE: '' })).toEqual([]));
 
   test.each(['loud', 'INFO', 'silent'])('LOG_LEVEL of "%s"', (given) => {
     expect(problems({ LOG_LEVEL: given })).toEqual([

@@ -8,7 +8,7 @@ import {
   type TrainingJobSpec,
   type TrainingJobStatus,
 } from '../../controller/api/trainingjob.ts';
-import type { OwnWrites, Policy, Snapshot } from '../../controller/reconcile/snapshot.ts';
+import type { JobAccount, OwnWrites, Policy, Snapshot } from '../../controller/reconcile/snapshot.ts';
 import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import type { RunpodError } from '../../controller/runpod/errors.ts';
 import type { ListRecord } from '../../controller/runpod/inventory.ts';
@@ -27,6 +27,7 @@ export const spec: TrainingJobSpec = {
   suspend: false,
   restartToken: '',
   readyWhen: 'Started',
+  accountRef: { name: 'default' },
   trainer: { custom: { command: ['python', 'train.py'] } },
   compute: {
     candidates: [
@@ -72,6 +73,7 @@ export function attempt(changes: Partial<Attempt> = {}): Attempt {
     nonce: 'x9q2',
     podName: nameOf(number),
     candidate: 'small',
+    account: 'default',
     state: 'Observed',
     intentTime: isoAt(-60),
     ...(changes.state !== 'Intent' && { createTime: isoAt(-59) }),
@@ -146,6 +148,7 @@ export interface SnapshotParts extends Partial<
     'nowMs' | 'telemetry' | 'ingestReadyAtMs' | 'nonce' | 'installation' | 'missingSecrets' | 'catalog' | 'ran'
   >
 > {
+  readonly account?: Partial<JobAccount>;
   readonly metadata?: Partial<ObjectMeta>;
   readonly spec?: Partial<TrainingJobSpec>;
   /** Laid over a status that was taken up two minutes ago; `null` for none at all. */
@@ -191,6 +194,7 @@ export function snapshot(parts: SnapshotParts = {}): Snapshot {
       status,
     },
     status,
+    account: { name: 'default', keyPlace: "the operator's key file", closed: undefined, ...parts.account },
     inventory: {
       pods,
       listedAtMs: lists.findLast((entry) => entry.believed)?.startedAt,

@@ -181,16 +181,22 @@ describe('a job without a pod that is to be suspended', () => {
 
   test('its Secrets are not read: what nobody rents for needs none', async () => {
     const env = [{ name: 'A', valueFrom: { secretKeyRef: { name: 'hub', key: 'token' } } }];
-    const { job, inventory } = snapshot({ spec: { suspend: true, trainer: { ...spec.trainer, env } } });
+    const { job, account, inventory } = snapshot({ spec: { suspend: true, trainer: { ...spec.trainer, env } } });
     const clock = new ManualClock();
     const observed = await observe(
       {
         clock,
         memory: new WriteMemory(0),
-        inventory: { view: () => inventory.view },
+        accounts: {
+          of: () => ({
+            ...account,
+            view: () => inventory.view,
+            prices: () => undefined,
+            closedTo: () => undefined,
+          }),
+        },
         telemetry: { summary: () => undefined, ingestReadyAtMs: 0 },
         secrets: { readSecretKey: () => Promise.reject(new Error('a Secret was asked for')) },
-        catalog: { current: () => undefined },
         installation,
         policy,
         runs: { ofJob: () => undefined, succeededBefore: () => undefined },

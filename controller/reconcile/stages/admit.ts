@@ -40,6 +40,7 @@ export function admit(snapshot: Snapshot): Plan | undefined {
 
 function obstacle(snapshot: Snapshot): Say | undefined {
   const { missingSecrets, inventory } = snapshot;
+  if (snapshot.account.closed) return snapshot.account.closed;
   if (missingSecrets.length > 0) return { reason: 'SecretMissing', message: missingSecrets.join(' '), stalled: true };
   const account = accountTrouble(snapshot);
   if (account) return account;
@@ -58,18 +59,19 @@ function obstacle(snapshot: Snapshot): Say | undefined {
 
 /** What is wrong with the Runpod account, as its last answer to the shared list tells. */
 export function accountTrouble(snapshot: Snapshot): Say | undefined {
-  const { error } = snapshot.inventory.view;
+  const { account, inventory } = snapshot;
+  const { error } = inventory.view;
   if (error?.kind === 'unauthorized') {
     return {
       reason: 'AccountUnauthorized',
-      message: `Runpod refuses the operator's API key (${error.message}); put a working key into the operator's key file. Until then pods can be neither rented nor ended.`,
+      message: `Runpod refuses the API key of account ${account.name} (${error.message}); put a working key into ${account.keyPlace}. Until then pods can be neither rented nor ended.`,
       stalled: true,
     };
   }
   if (error?.kind === 'forbidden') {
     return {
       reason: 'AccountForbidden',
-      message: `Runpod's API key may not list pods (${error.message}); give it read and write access to pods.`,
+      message: `The API key of account ${account.name} may not list pods (${error.message}); give it read and write access to pods.`,
       stalled: true,
     };
   }

@@ -37,6 +37,7 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
     nonce: identity.nonce,
     podName: pod.name,
     candidate: snapshot.job.spec.compute.candidates.find((candidate) => asksFor(candidate, pod))?.name ?? 'unknown',
+    account: snapshot.account.name,
     state: 'Observed' as const,
     intentTime: time,
     createTime: time,

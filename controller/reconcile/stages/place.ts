@@ -42,6 +42,7 @@ function intent(snapshot: Snapshot, candidate: Candidate): Plan {
         nonce,
         podName: name,
         candidate: candidate.name,
+        account: snapshot.account.name,
         state: 'Intent',
         intentTime: iso(snapshot.nowMs),
       },
