@@ -1,6 +1,7 @@
 """A real S3 server for tests, built and started by the project's other half."""
 
 import json
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ class S3Server:
     access_key: str
     secret_key: str
     folder: Path
+    program: str
 
     def environment(self, endpoint: str | None = None) -> dict[str, str]:
         """What a job says of S3, to reach it at its own address or through a proxy's."""
@@ -32,6 +34,18 @@ class S3Server:
             "AWS_REGION": "us-east-1",
             "TRAININGJOB_S3_PATH_STYLE": "1",
         }
+
+    def owner(self, bucket: str) -> dict[str, str]:
+        """Makes a bucket, and the key of a user whom it belongs to and who has no right in any other."""
+        access, secret = secrets.token_hex(10), secrets.token_hex(20)
+        (self.folder / bucket).mkdir()
+        self._admin("create-user", "--access", access, "--secret", secret, "--role", "user")
+        self._admin("change-bucket-owner", "--bucket", bucket, "--owner", access)
+        return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
+
+    def _admin(self, *command: str) -> None:
+        how = ["--access", self.access_key, "--secret", self.secret_key, "--endpoint-url", self.endpoint]
+        subprocess.run([self.program, "admin", *how, *command], check=True, capture_output=True, timeout=30)
 
 
 @contextmanager
@@ -59,7 +73,7 @@ def running_s3_server() -> Iterator[S3Server]:
                 pytest.skip(f"the S3 server cannot be built: {words[-300:]}")
             raise AssertionError(f"the S3 server did not start: {words[-2000:]}")
         said = json.loads(line)
-        yield S3Server(said["endpoint"], said["accessKey"], said["secretKey"], Path(said["folder"]))
+        yield S3Server(said["endpoint"], said["accessKey"], said["secretKey"], Path(said["folder"]), said["program"])
     finally:
         # It ends with its standard input.
         process.stdin.close()

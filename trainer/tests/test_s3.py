@@ -418,7 +418,7 @@ def test_custom_trainer_stores_in_the_bucket(server, bucket, start):
     assert (server.folder / bucket / "c" / "checkpoint-3" / "weight").read_text() == "1.5"
 
 
-KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden"}
 
 
 @pytest.mark.parametrize(
@@ -437,13 +437,11 @@ def test_settings_that_cannot_be_used(environment, sentence):
         read_settings(environment)
     assert caught.value.code == ExitCode.CONFIGURATION
     assert sentence in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_settings_show_no_secret():
-    assert "secret" not in repr(read_settings({**KEYS, "AWS_SESSION_TOKEN": "another secret"})).replace(
-        "secret_key", ""
-    )
+    assert "hidden" not in repr(read_settings({**KEYS, "AWS_SESSION_TOKEN": "hidden as well"}))
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://A/x", "s3://bucket name/x", "s3://bucket/../x"])

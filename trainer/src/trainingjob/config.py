@@ -1,12 +1,12 @@
 """The configuration of one run: what the operator sends to the agent, and what `trainingjob run --config` reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainingjob.fields import Fields, invalid
 from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
-from trainingjob.storage.s3settings import parse_s3
+from trainingjob.storage.s3settings import Keys, parse_keys, parse_s3
 from trainingjob.tabular.parameters import TabularConfig, parse_tabular
 
 PROTOCOL_VERSION = 1
@@ -42,11 +42,15 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Storage:
-    """Folder URIs of this run; None where the job stores nothing of that kind. `s3` are variables of the environment."""
+    """Folder URIs of this run; None where the job stores nothing of that kind.
+
+    `s3` are variables of the environment; `keys` are those of single addresses.
+    """
 
     checkpoints: str | None
     output: str | None
     s3: dict[str, str]
+    keys: Keys = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -179,9 +183,9 @@ def _output(value: Any) -> None:
 def _storage(value: Any) -> Storage:
     fields = Fields({} if value is None else value, "storage")
     checkpoints, output = fields.optional_text("checkpoints"), fields.optional_text("output")
-    s3 = parse_s3(fields.get("s3"))
+    s3, keys = parse_s3(fields.get("s3")), parse_keys(fields.get("keys"))
     fields.close()
-    return Storage(checkpoints=checkpoints, output=output, s3=s3)
+    return Storage(checkpoints=checkpoints, output=output, s3=s3, keys=keys)
 
 
 def _scoring(value: Any) -> Scoring:

@@ -1,5 +1,6 @@
 """One run by itself, in this process: what the agent starts as its child, and what `trainingjob run` does on a terminal."""
 
+import json
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from trainingjob import __version__, reporting
 from trainingjob.config import Config, Custom
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.storage.s3settings import KEYS
 
 
 def train_here(config: Config) -> int:
@@ -21,6 +23,8 @@ def train_here(config: Config) -> int:
         if isinstance(config.trainer, Custom):
             raise invalid("trainer.custom: is started by the agent; run its command yourself")
         os.environ.update(config.storage.s3)
+        if config.storage.keys:
+            os.environ[KEYS] = json.dumps(config.storage.keys)
         # Imported here: the agent of a custom trainer needs neither XGBoost nor scikit-learn.
         from trainingjob.tabular.train import train
 

@@ -10,7 +10,7 @@ from trainingjob.agent.identity import Identity
 from trainingjob.checkpoints import CHECKPOINTS_URI
 from trainingjob.config import Config, Custom
 from trainingjob.resuming import RESUME
-from trainingjob.storage.s3settings import VARIABLES
+from trainingjob.storage.s3settings import KEYS, VARIABLES
 
 _PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
 
@@ -32,12 +32,19 @@ def child_environment(config: Config, environment: Mapping[str, str]) -> dict[st
     stored = {CHECKPOINTS_URI: config.storage.checkpoints, "TRAININGJOB_OUTPUT_URI": config.storage.output}
     resume = "" if config.resume is None else json.dumps(config.raw["resume"])
     addresses = {name: value for name, value in stored.items() if value is not None}
-    return {**own, **config.env, **config.storage.s3, **addresses, RESUME: resume}
+    return {**own, **config.env, **_storage(config), **addresses, RESUME: resume}
 
 
 def storage_environment(config: Config) -> dict[str, str]:
     """What the job says of S3: the agent stores beside the job's files, so it needs the same."""
-    return {name: config.env[name] for name in VARIABLES if name in config.env} | config.storage.s3
+    return {name: config.env[name] for name in VARIABLES if name in config.env} | _storage(config)
+
+
+def _storage(config: Config) -> dict[str, str]:
+    """How the folders of the run are reached; not the key of the data, which only who reads them needs."""
+    storage = config.storage
+    keys = {address: key for address, key in storage.keys.items() if address in (storage.checkpoints, storage.output)}
+    return {**storage.s3, **({KEYS: json.dumps(keys)} if keys else {})}
 
 
 def work_folder(identity: Identity) -> Path:

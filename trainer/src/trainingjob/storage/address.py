@@ -9,14 +9,14 @@ from pathlib import Path
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.storage.folder import Folder, local_path
-from trainingjob.storage.s3settings import SCHEME
+from trainingjob.storage.s3settings import SCHEME, environment_of
 from trainingjob.storage.store import StorageError, Store
 
 _PROBE = ".write-test"
 
 
-def store_at(uri: str) -> Store:
-    """The store at a `file://` or `s3://` URI.
+def store_at(uri: str, opened_as: str | None = None) -> Store:
+    """The store at a `file://` or `s3://` URI. `opened_as`: the address whose key opens it, where that is another.
 
     Raises:
         TrainingError: exit code 2 when the URI, or the settings that it needs, cannot be used.
@@ -28,7 +28,7 @@ def store_at(uri: str) -> Store:
         from trainingjob.storage.s3 import Bucket
     except ImportError as error:
         raise invalid(f"{uri}: needs boto3, which is not in this image; install trainingjob[s3]") from error
-    return Bucket(uri, os.environ)
+    return Bucket(uri, environment_of(opened_as or uri, os.environ))
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def local_copy(uri: str) -> Iterator[Path]:
     parent, _, name = uri.rpartition("/")
     with tempfile.TemporaryDirectory(prefix="download-") as folder:
         path = Path(folder) / (name or "file")
-        store_at(parent).download(name, path)
+        store_at(parent, opened_as=uri).download(name, path)
         yield path
 
 

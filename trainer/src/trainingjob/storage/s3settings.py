@@ -1,5 +1,6 @@
 """How an S3 server is reached: from the environment, which the job's own configuration may complete."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -7,19 +8,18 @@ from urllib.parse import urlsplit
 from trainingjob.fields import Fields, invalid, shown
 
 SCHEME = "s3://"
+KEYS = "TRAININGJOB_S3_KEYS"
 PATIENCE = "TRAININGJOB_S3_PATIENCE_SECONDS"
 PATH_STYLE = "TRAININGJOB_S3_PATH_STYLE"
 
+_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PLACE_VARIABLES = (*_KEY_VARIABLES, "AWS_REGION", "AWS_ENDPOINT_URL")
+
 # What a job's environment may say of S3; the agent stores for the job, so it uses the same.
-VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_ENDPOINT_URL",
-    PATH_STYLE,
-    PATIENCE,
-)
+VARIABLES = (*_PLACE_VARIABLES, PATH_STYLE, PATIENCE)
+
+Keys = dict[str, dict[str, str]]
+"""Variables by the address, and all below it, that they open."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,58 @@ class S3Settings:
     patience: float
 
 
+def environment_of(address: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment that opens an address: with the key that `TRAININGJOB_S3_KEYS` has for it, or as it is.
+
+    Keys are never mixed: an address with one of its own takes no part of the environment's. Of several that fit, the one
+    with the longest address does.
+
+    Raises:
+        TrainingError: exit code 2 when the variable cannot be read.
+    """
+    text = environment.get(KEYS, "")
+    try:
+        keys = parse_keys(json.loads(text) if text else None)
+    except ValueError:
+        # Its text is not shown: it holds secrets.
+        raise invalid(f"{KEYS}: is not JSON") from None
+    fitting = [place for place in keys if address == place or address.startswith(f"{place}/")]
+    if not fitting:
+        return dict(environment)
+    others = {name: value for name, value in environment.items() if name not in _KEY_VARIABLES}
+    return {**others, **keys[max(fitting, key=len)]}
+
+
+def parse_keys(value: object) -> Keys:
+    """Parses `storage.keys`; raises TrainingError with exit code 2, without a value in its words."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid("storage.keys: must be an object of AWS_* variables by address")
+    for address, variables in value.items():
+        if not isinstance(variables, dict) or not all(isinstance(text, str) for text in variables.values()):
+            raise invalid(f"storage.keys: {address}: must be an object of texts")
+        unknown = next((name for name in variables if name not in _PLACE_VARIABLES), None)
+        if unknown is not None:
+            raise invalid(f"storage.keys: {address}: {unknown} is not known. Known here: {', '.join(_PLACE_VARIABLES)}")
+        _endpoint(f"AWS_ENDPOINT_URL of the Secret for {address}", variables.get("AWS_ENDPOINT_URL"))
+    return value
+
+
 def read_settings(environment: Mapping[str, str]) -> S3Settings:
     """Reads the settings; raises TrainingError with exit code 2 that says which variable to set."""
-    missing = [name for name in VARIABLES[:2] if environment.get(name, "") == ""]
+    missing = [name for name in _KEY_VARIABLES[:2] if environment.get(name, "") == ""]
     if missing:
         raise invalid(
-            f"not set: {', '.join(missing)}; s3:// addresses need a key, which a job gets from a Secret by spec.trainer.env"
+            f"not set: {', '.join(missing)}; s3:// addresses need a key, which a job gets from a Secret by the "
+            "secretRef beside the address or by spec.trainer.env"
         )
     style = environment.get(PATH_STYLE, "")
     if style not in ("", "0", "1"):
         raise invalid(f"{PATH_STYLE}: must be 1 or 0, not {style!r}")
     return S3Settings(
-        access_key=environment[VARIABLES[0]],
-        secret_key=environment[VARIABLES[1]],
+        access_key=environment["AWS_ACCESS_KEY_ID"],
+        secret_key=environment["AWS_SECRET_ACCESS_KEY"],
         session_token=environment.get("AWS_SESSION_TOKEN") or None,
         region=environment.get("AWS_REGION") or None,
         endpoint=_endpoint("AWS_ENDPOINT_URL", environment.get("AWS_ENDPOINT_URL")),
