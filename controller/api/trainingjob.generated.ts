@@ -46,6 +46,15 @@ dataset: {
  */
 source: string
 /**
+ * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
+ */
+secretRef?: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
+/**
  * Share of the rows held out for evaluation, between 0 and 1; stratified by target.
  */
 evalSplit: string
@@ -248,6 +257,15 @@ checkpoints?: {
  */
 uri: string
 /**
+ * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
+ */
+secretRef?: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
+/**
  * Steps between checkpoints, a multiple of evaluation.everySteps; every evaluation when absent. A new best is saved besides.
  */
 everySteps?: number
@@ -268,9 +286,18 @@ output?: {
  * Folder for the model, its metrics and manifest; a path of the run is added below it.
  */
 uri: string
+/**
+ * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
+ */
+secretRef?: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
 }
 /**
- * How buckets are reached, for s3:// addresses; their key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in spec.trainer.env.
+ * How buckets are reached, for s3:// addresses; their keys come from the secretRef beside each address, or from spec.trainer.env.
  */
 storage?: {
 /**

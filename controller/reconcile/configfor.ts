@@ -1,10 +1,9 @@
 import type { TrainingJob } from '../api/trainingjob.ts';
-import type { SecretReader } from '../kube/secrets.ts';
 import type { ConfigAnswer } from '../telemetry/dependencies.ts';
 import { resumable } from '../telemetry/checkpoints.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { firstAttempt } from './attempts.ts';
-import { resolveEnv } from './observe.ts';
+import { readJobSecrets, type Secrets } from './jobsecrets.ts';
 import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
 
 /**
@@ -14,7 +13,7 @@ import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
 export async function configFor(
   job: TrainingJob | undefined,
   attempt: number,
-  secrets: Pick<SecretReader, 'readSecretKey'>,
+  secrets: Secrets,
   durations: AgentDurations,
   telemetry: JobTelemetry | undefined,
 ): Promise<ConfigAnswer> {
@@ -28,21 +27,8 @@ export async function configFor(
     return { status: 'wait', reason: 'the pod is not recorded yet' };
   // A pod that is to be ended, perhaps for being where it must not be, gets no Secret any more.
   if (current.state !== 'Observed' || current.end || job.status?.outcome) return { status: 'superseded' };
-  const env = await environment(job, secrets);
-  if ('missing' in env) return { status: 'wait', reason: env.missing };
+  const found = await readJobSecrets(secrets, job);
+  if (found.kind === 'missing') return { status: 'wait', reason: found.sentences.join(' ') };
   const resume = resumable(telemetry, firstAttempt(job.status ?? {}));
-  return { status: 'ok', config: trainerConfig(job, env.values, durations, resume) };
-}
-
-async function environment(
-  { spec, metadata }: TrainingJob,
-  secrets: Pick<SecretReader, 'readSecretKey'>,
-): Promise<{ readonly values: Readonly<Record<string, string>> } | { readonly missing: string }> {
-  const values: Record<string, string> = {};
-  for (const variable of spec.trainer.env ?? []) {
-    const found = await resolveEnv(secrets, metadata.namespace, variable);
-    if (found.kind === 'missing') return { missing: found.message };
-    values[variable.name] = found.value;
-  }
-  return { values };
+  return { status: 'ok', config: trainerConfig(job, found.values, durations, resume) };
 }

@@ -1,14 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { parsePodName, uid12 } from '../api/identity.ts';
-import type { EnvVar, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
-import { KubeError } from '../kube/errors.ts';
-import type { SecretReader } from '../kube/secrets.ts';
 import type { Catalog } from '../runpod/catalog.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { mayHavePod } from './attempts.ts';
+import { readJobSecrets, type Secrets } from './jobsecrets.ts';
 import type { WriteMemory } from './memory.ts';
 import type { RunMemory } from './runmemory.ts';
 import type { Say } from './plan.ts';
@@ -19,7 +18,7 @@ export interface ObserveContext {
   readonly memory: WriteMemory;
   readonly accounts: { of(job: TrainingJob): RentingAccount };
   readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
-  readonly secrets: Pick<SecretReader, 'readSecretKey'>;
+  readonly secrets: Secrets;
   readonly installation: string;
   readonly policy: Policy;
   readonly runs: Pick<RunMemory, 'ofJob' | 'succeededBefore'>;
@@ -41,7 +40,7 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
   const { uid } = job.metadata;
   const status: TrainingJobStatus = job.status ?? { observedGeneration: -1 };
   const rents = wantsPod(job, status, memory.of(uid).freshIntent);
-  const missing = rents ? await missingSecrets(context.secrets, job) : [];
+  const secrets = rents ? await readJobSecrets(context.secrets, job) : undefined;
   // Taken last and together: what was awaited above must not make these older than the clock says.
   const account = context.accounts.of(job);
   const view = account.view();
@@ -61,7 +60,7 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
     own: memory.of(uid),
     nonce: nonce(),
     installation,
-    missingSecrets: missing,
+    missingSecrets: secrets?.kind === 'missing' ? secrets.sentences : [],
     catalog: rents ? account.prices() : undefined,
     policy,
     ran: status.attempt ? undefined : { own: context.runs.ofJob(uid), twin: context.runs.succeededBefore(job) },
@@ -89,39 +88,6 @@ export function podsByUid12(pods: readonly CloudPod[]): ReadonlyMap<string, read
   }
   grouped.set(pods, byUid);
   return byUid;
-}
-
-async function missingSecrets(secrets: ObserveContext['secrets'], job: TrainingJob): Promise<readonly string[]> {
-  const sentences: string[] = [];
-  for (const variable of job.spec.trainer.env ?? []) {
-    const found = await resolveEnv(secrets, job.metadata.namespace, variable);
-    if (found.kind === 'missing') sentences.push(found.message);
-  }
-  return [...new Set(sentences)];
-}
-
-export type ResolvedEnv =
-  | { readonly kind: 'value'; readonly value: string }
-  | { readonly kind: 'missing'; readonly message: string };
-
-/** The value of one variable; a Secret that is missing, or that we may not read, is an answer in words. */
-export async function resolveEnv(
-  secrets: ObserveContext['secrets'],
-  namespace: string,
-  variable: EnvVar,
-): Promise<ResolvedEnv> {
-  const reference = variable.valueFrom?.secretKeyRef;
-  if (!reference) return { kind: 'value', value: variable.value ?? '' };
-  try {
-    const found = await secrets.readSecretKey(namespace, reference.name, reference.key);
-    return found.kind === 'value' ? found : { kind: 'missing', message: `env ${variable.name}: ${found.message}` };
-  } catch (error) {
-    if (!(error instanceof KubeError && error.kind === 'forbidden')) throw error;
-    return {
-      kind: 'missing',
-      message: `env ${variable.name}: the operator may not read Secret ${reference.name} in namespace ${namespace}; let its service account get that Secret.`,
-    };
-  }
 }
 
 function nonce(): string {

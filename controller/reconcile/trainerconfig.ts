@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { TrainingJob, TrainingJobSpec } from '../api/trainingjob.ts';
 import type { Config, Resume } from '../telemetry/protocol.ts';
+import type { SecretValues } from './jobsecrets.ts';
+import { storedAt } from './runfolder.ts';
 
 export interface AgentDurations {
   readonly heartbeatSeconds: number;
@@ -17,24 +19,15 @@ export function specHash(spec: TrainingJobSpec): string {
   return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 
-/** Folder of one run below a URI that the user chose: neither a rerun nor another job of that name ever overwrites it. */
-export function runFolder(uri: string, job: TrainingJob, run: number): string {
-  const { namespace, name, uid } = job.metadata;
-  return `${uri.replace(/\/+$/, '')}/${namespace}/${name}/${uid}/${run}`;
-}
-
-/** The configuration that the agent of one attempt fetches; `env` has secrets resolved and must not be logged. */
+/** The configuration that the agent of one attempt fetches. It holds the values of Secrets and must not be logged (I9). */
 export function trainerConfig(
   job: TrainingJob,
-  env: Readonly<Record<string, string>>,
+  secrets: SecretValues,
   durations: AgentDurations,
   resume: Resume | null,
 ): Config {
   const { spec, metadata, status } = job;
   const { tabular, custom } = spec.trainer;
-  const run = status?.run?.number ?? 1;
-  const checkpoints = spec.checkpoints ?? null;
-  const output = spec.output ?? null;
   return {
     protocolVersion: 1,
     job: {
@@ -42,29 +35,32 @@ export function trainerConfig(
       namespace: metadata.namespace,
       name: metadata.name,
       attempt: status?.attempt?.number ?? 0,
-      run,
+      run: status?.run?.number ?? 1,
       specHash: status?.run?.specHash ?? specHash(spec),
     },
-    trainer: custom ? { custom: { command: custom.command, args: custom.args ?? [] } } : { tabular: { ...tabular } },
-    env,
+    trainer: custom
+      ? { custom: { command: custom.command, args: custom.args ?? [] } }
+      : { tabular: { ...tabular, dataset: withoutRef(tabular?.dataset) } },
+    env: secrets.env,
     ...(spec.evaluation && { evaluation: spec.evaluation }),
-    checkpoints,
-    output,
-    storage: storageOf(job, run),
+    checkpoints: withoutRef(spec.checkpoints),
+    output: withoutRef(spec.output),
+    storage: {
+      ...storedAt(job),
+      ...(spec.storage?.s3 && { s3: spec.storage.s3 }),
+      ...(Object.keys(secrets.keys).length > 0 && { keys: secrets.keys }),
+    },
     scoring: spec.scoring,
     agent: durations,
     resume,
   };
 }
 
-/** Where this run stores what, and how buckets are reached. */
-function storageOf(job: TrainingJob, run: number): Config['storage'] {
-  const { checkpoints, output, storage } = job.spec;
-  return {
-    checkpoints: checkpoints ? runFolder(checkpoints.uri, job, run) : null,
-    output: output ? runFolder(output.uri, job, run) : null,
-    ...(storage?.s3 && { s3: storage.s3 }),
-  };
+/** The trainer gets values, and need not know which Secret they came from. */
+function withoutRef<T extends { readonly secretRef?: unknown }>(place: T | undefined): Omit<T, 'secretRef'> | null {
+  if (!place) return null;
+  const { secretRef: _name, ...rest } = place;
+  return rest;
 }
 
 /** JSON with sorted keys, so that equal values have equal text. */

@@ -20,6 +20,8 @@ export interface Config {
     readonly output: string | null;
     /** How buckets are reached; Amazon's by default. */
     readonly s3?: { readonly endpoint?: string; readonly region?: string; readonly pathStyle?: boolean };
+    /** AWS_* variables by the address, and all below it, that they open instead of those in `env`. */
+    readonly keys?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   };
   readonly scoring: Readonly<Record<string, unknown>>;
   readonly agent: {

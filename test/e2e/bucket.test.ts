@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
-import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
+import { condition, startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 import { trainerImage, trainerImages, writePatients } from '../rig/trainer.ts';
 import { startS3Server, type S3Server } from '../s3/server.ts';
 
@@ -55,6 +55,34 @@ describe.skipIf(s3 === undefined)('a job whose data, checkpoints and model lie i
       runPolicy: { backoffLimit: 0 },
     };
   }
+  /** The same job with data of one user and results of another, and for each place a Secret with a key. */
+  async function ofTwoUsers(label: string): Promise<{ spec: DeepPartial; secrets: readonly string[] }> {
+    const users = await Promise.all([s3!.owner(`data-${label}`), s3!.owner(`stored-${label}`)]);
+    await writePatients(join(s3?.folder ?? '', `data-${label}`));
+    await Promise.all(
+      users.map(({ accessKey, secretKey }, index) => {
+        const keys = [
+          `--from-literal=AWS_ACCESS_KEY_ID=${accessKey}`,
+          `--from-literal=AWS_SECRET_ACCESS_KEY=${secretKey}`,
+        ];
+        const name = `${index === 0 ? 'reads' : 'writes'}-${label}`;
+        return kubectl(rig.plane, ['create', 'secret', 'generic', name, '-n', namespace, ...keys]);
+      }),
+    );
+    const base = spec(`stored-${label}`);
+    const { tabular } = base.trainer as { tabular: object };
+    const dataset = { source: `s3://data-${label}/patients.csv`, secretRef: { name: `reads-${label}` } };
+    const secretRef = { name: `writes-${label}` };
+    return {
+      spec: {
+        ...base,
+        trainer: { tabular: { ...tabular, dataset } },
+        checkpoints: { ...(base.checkpoints as object), secretRef },
+        output: { ...(base.output as object), secretRef },
+      },
+      secrets: users.map(({ secretKey }) => secretKey),
+    };
+  }
   const ended = async (name: string, wanted: DeepPartial): Promise<TrainingJob> => {
     await rig.create(namespace, name, wanted);
     return rig.until(namespace, name, ({ status }) => status?.completionTime !== undefined, 90_000);
@@ -75,6 +103,50 @@ describe.skipIf(s3 === undefined)('a job whose data, checkpoints and model lie i
     }
     expect(JSON.stringify(status) + rig.log()).not.toContain(s3?.secretKey);
   }, 120_000);
+
+  test('data are read with one key and results stored with another, and no key is seen on the way', async () => {
+    const { spec: wanted, secrets } = await ofTwoUsers('two');
+    const { status } = await ended('two-keys', wanted);
+    expect(status?.phase).toBe('Succeeded');
+    expect(stored(status?.output?.uri, 'metrics.json').length).toBeGreaterThan(0);
+    const pods = JSON.stringify(rig.simulator.pods.all().map(({ body }) => body));
+    const events = await kubectl(rig.plane, ['get', 'events', '-n', namespace, '-o', 'json']);
+    for (const secret of secrets) expect(JSON.stringify(status) + rig.log() + events + pods).not.toContain(secret);
+  }, 120_000);
+
+  test('a key that may not write fails the job before it trains, and says which address refused it', async () => {
+    const { spec: wanted } = await ofTwoUsers('wrong');
+    const output = { ...(wanted.output as object), secretRef: { name: 'reads-wrong' } };
+    const { status } = await ended('wrong-key', { ...wanted, output });
+    expect(status?.failure).toMatchObject({ reason: 'ArtifactsFailed', exitCode: 6 });
+    expect(status?.failure?.message).toMatch(/s3:\/\/stored-wrong\/out\/.* cannot be written: .* 403 AccessDenied/);
+    expect(status?.progress?.step).toBeUndefined();
+    expect(rig.simulator.live()).toEqual([]);
+  }, 120_000);
+
+  test('a Secret that is not there is said before anything is rented, and the job goes on when it is', async () => {
+    const { spec: wanted } = await ofTwoUsers('late');
+    const checkpoints = { ...(wanted.checkpoints as object), secretRef: { name: 'later' } };
+    await rig.create(namespace, 'late-secret', { ...wanted, checkpoints });
+    const waits = await rig.until(namespace, 'late-secret', (job) => condition(job, 'Stalled')?.status === 'True');
+    expect(condition(waits, 'Ready')).toMatchObject({
+      reason: 'SecretMissing',
+      message: `spec.checkpoints.secretRef: Secret later is not in namespace ${namespace}; create it with the key AWS_ACCESS_KEY_ID. A bucket's key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
+    });
+    expect(waits.status?.attempt).toBeUndefined();
+    const existing = await kubectl(rig.plane, ['get', 'secret', '-n', namespace, 'writes-late', '-o', 'json']);
+    const { data } = JSON.parse(existing) as { data: Record<string, string> };
+    const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString();
+    const keys = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'].map((key) => `--from-literal=${key}=${text(key)}`);
+    await kubectl(rig.plane, ['create', 'secret', 'generic', 'later', '-n', namespace, ...keys]);
+    const done = await rig.until(
+      namespace,
+      'late-secret',
+      ({ status }) => status?.completionTime !== undefined,
+      90_000,
+    );
+    expect(done.status?.phase).toBe('Succeeded');
+  }, 150_000);
 
   test('a bucket that is not there fails the job before it trains, and says so', async () => {
     const { status } = await ended('bucketless', spec('nowhere'));

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Attempt, TrainingJobSpec, TrainingJobStatus } from '../../controller/api/trainingjob.ts';
 import { configFor } from '../../controller/reconcile/configfor.ts';
-import { runFolder, specHash, trainerConfig } from '../../controller/reconcile/trainerconfig.ts';
+import type { Secrets } from '../../controller/reconcile/jobsecrets.ts';
+import { runFolder } from '../../controller/reconcile/runfolder.ts';
+import { specHash, trainerConfig } from '../../controller/reconcile/trainerconfig.ts';
 import type { ConfigAnswer } from '../../controller/telemetry/dependencies.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
@@ -103,7 +105,7 @@ describe('the folder of a run', () => {
 
 describe('the configuration of an attempt', () => {
   const config = (parts: SnapshotParts): ReturnType<typeof trainerConfig> =>
-    trainerConfig(snapshot(parts).job, { A: '1' }, durations, null);
+    trainerConfig(snapshot(parts).job, { env: { A: '1' }, keys: {} }, durations, null);
 
   test('has all that the trainer is asked to do', () => {
     const hash = 'a'.repeat(64);
@@ -219,6 +221,67 @@ describe('who gets a configuration', () => {
   test('values of Secrets are in it, and an empty value is one', async () => {
     const answer = await ask({ attempt: attempt() }, 1, env('hub'));
     expect(answer).toMatchObject({ status: 'ok', config: { env: { PLAIN: '', HF_TOKEN: 's3cret' } } });
+  });
+
+  describe('keys of buckets', () => {
+    const held: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+      read: { AWS_ACCESS_KEY_ID: 'r', AWS_SECRET_ACCESS_KEY: 'rs', AWS_SESSION_TOKEN: 'rt', OTHER: 'o' },
+      write: { AWS_ACCESS_KEY_ID: 'w', AWS_SECRET_ACCESS_KEY: 'ws', AWS_ENDPOINT_URL: 'https://s3.example' },
+      half: { AWS_ACCESS_KEY_ID: 'h' },
+      broken: { AWS_ACCESS_KEY_ID: 'b', AWS_SECRET_ACCESS_KEY: 'bs\n' },
+    };
+    const bucketSecrets: Secrets = {
+      readSecretKey: (namespace, name, key) => {
+        const value = held[name]?.[key];
+        if (value !== undefined) return Promise.resolve({ kind: 'value', value });
+        const message = held[name]
+          ? `Secret ${name} lacks ${key}.`
+          : `Secret ${name} is not in namespace ${namespace}.`;
+        return Promise.resolve({ kind: 'missing', message });
+      },
+    };
+    const places = (data: string, stored: string, output = stored): TrainingJobSpec => ({
+      ...full,
+      trainer: {
+        tabular: {
+          ...full.trainer.tabular!,
+          dataset: { source: 's3://data/rows.csv', secretRef: { name: data }, evalSplit: '0.2', seed: 0 },
+        },
+      },
+      checkpoints: { ...full.checkpoints!, uri: 's3://models/c', secretRef: { name: stored } },
+      output: { uri: 's3://models/o', secretRef: { name: output } },
+    });
+    const asked = (jobSpec: TrainingJobSpec): Promise<ConfigAnswer> =>
+      configFor(
+        snapshot({ spec: jobSpec, status: { attempt: attempt() } }).job,
+        1,
+        bucketSecrets,
+        durations,
+        undefined,
+      );
+
+    test('each address has the key of its own Secret, and nothing else of it', async () => {
+      const answer = await asked(places('read', 'write'));
+      const { OTHER: _other, ...read } = held['read']!;
+      expect(answer.status === 'ok' && answer.config.storage.keys).toEqual({
+        's3://data/rows.csv': read,
+        [`s3://models/c/team/fit/${uid}/1`]: held['write'],
+        [`s3://models/o/team/fit/${uid}/1`]: held['write'],
+      });
+      // The trainer refuses members that it does not know.
+      expect(JSON.stringify(answer)).not.toContain('secretRef');
+    });
+
+    test('a Secret, a key or a value that will not do is waited for, each with its sentence', async () => {
+      expect(await asked(places('absent', 'half', 'broken'))).toEqual({
+        status: 'wait',
+        reason: [
+          "spec.trainer.tabular.dataset.secretRef: Secret absent is not in namespace team. A bucket's key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+          "spec.checkpoints.secretRef: Secret half lacks AWS_SECRET_ACCESS_KEY. A bucket's key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+          'spec.output.secretRef: AWS_SECRET_ACCESS_KEY in Secret broken is empty or has a space or a line break; write it without, as printf does and echo does not.',
+        ].join(' '),
+      });
+    });
   });
 
   test.each([

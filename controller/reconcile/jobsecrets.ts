@@ -1,0 +1,101 @@
+import type { EnvVar, TrainingJob } from '../api/trainingjob.ts';
+import { KubeError } from '../kube/errors.ts';
+import type { SecretKey, SecretReader } from '../kube/secrets.ts';
+import { storedAt } from './runfolder.ts';
+
+export type Secrets = Pick<SecretReader, 'readSecretKey'>;
+
+/** What a job reads of the Secrets of its namespace. Values stay out of status, events and logs (I9). */
+export interface SecretValues {
+  /** `spec.trainer.env`, resolved. */
+  readonly env: Readonly<Record<string, string>>;
+  /** By address: the variables that open it, where its place names a Secret of its own. */
+  readonly keys: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+/** The values, or a sentence for each Secret or key that is not there. */
+export type JobSecrets =
+  | { readonly kind: 'values'; readonly values: SecretValues }
+  | { readonly kind: 'missing'; readonly sentences: readonly string[] };
+
+const needed = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
+const optional = ['AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_ENDPOINT_URL'] as const;
+
+/** Reads all of them, or tells all that is missing; a failure of the API server throws. */
+export async function readJobSecrets(secrets: Secrets, job: TrainingJob): Promise<JobSecrets> {
+  const { namespace } = job.metadata;
+  const env: Record<string, string> = {};
+  const keys: Record<string, Readonly<Record<string, string>>> = {};
+  const sentences = new Set<string>();
+  for (const variable of job.spec.trainer.env ?? []) {
+    const found = await readVariable(secrets, namespace, variable);
+    if (found.kind === 'value') env[variable.name] = found.value;
+    else sentences.add(found.message);
+  }
+  for (const place of places(job)) {
+    const found = await readPlaceKey(secrets, namespace, place);
+    if (typeof found === 'string') sentences.add(found);
+    else keys[place.address] = found;
+  }
+  return sentences.size > 0
+    ? { kind: 'missing', sentences: [...sentences] }
+    : { kind: 'values', values: { env, keys } };
+}
+
+function readVariable(secrets: Secrets, namespace: string, { name, value, valueFrom }: EnvVar): Promise<SecretKey> {
+  const reference = valueFrom?.secretKeyRef;
+  if (!reference) return Promise.resolve({ kind: 'value', value: value ?? '' });
+  return read(secrets, namespace, reference.name, reference.key, `env ${name}`);
+}
+
+/** An address of the job whose key is in a Secret of its own. */
+interface Place {
+  readonly field: string;
+  readonly address: string;
+  readonly secret: string;
+}
+
+function places(job: TrainingJob): readonly Place[] {
+  const { trainer, checkpoints, output } = job.spec;
+  const dataset = trainer.tabular?.dataset;
+  const stored = storedAt(job);
+  return [
+    { field: 'spec.trainer.tabular.dataset', address: dataset?.source, ref: dataset?.secretRef },
+    { field: 'spec.checkpoints', address: stored.checkpoints, ref: checkpoints?.secretRef },
+    { field: 'spec.output', address: stored.output, ref: output?.secretRef },
+  ].flatMap(({ field, address, ref }) => (address && ref ? [{ field, address, secret: ref.name }] : []));
+}
+
+/** The variables of one place, or a sentence. What is optional may be absent. */
+async function readPlaceKey(
+  secrets: Secrets,
+  namespace: string,
+  { field, secret }: Place,
+): Promise<Readonly<Record<string, string>> | string> {
+  const where = `${field}.secretRef`;
+  const variables: Record<string, string> = {};
+  for (const name of needed) {
+    const found = await read(secrets, namespace, secret, name, where);
+    if (found.kind === 'missing') return `${found.message} A bucket's key is ${needed.join(' and ')}.`;
+    variables[name] = found.value;
+  }
+  for (const name of optional) {
+    const found = await read(secrets, namespace, secret, name, where);
+    if (found.kind === 'value') variables[name] = found.value;
+  }
+  const unfit = Object.keys(variables).find((name) => !/^\S+$/.test(variables[name] ?? ''));
+  if (unfit === undefined) return variables;
+  return `${where}: ${unfit} in Secret ${secret} is empty or has a space or a line break; write it without, as printf does and echo does not.`;
+}
+
+/** A Secret that is missing, or that we may not read, is an answer in words. */
+async function read(secrets: Secrets, namespace: string, name: string, key: string, where: string): Promise<SecretKey> {
+  try {
+    const found = await secrets.readSecretKey(namespace, name, key);
+    return found.kind === 'value' ? found : { kind: 'missing', message: `${where}: ${found.message}` };
+  } catch (error) {
+    if (!(error instanceof KubeError && error.kind === 'forbidden')) throw error;
+    const message = `${where}: the operator may not read Secret ${name} in namespace ${namespace}; let its service account get that Secret.`;
+    return { kind: 'missing', message };
+  }
+}
