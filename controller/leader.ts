@@ -14,6 +14,7 @@ import { EventRecorder } from './kube/events.ts';
 import type { Installation } from './kube/installation.ts';
 import { Reflector } from './kube/reflector.ts';
 import { runpodAccounts, trainingJobs } from './kube/resources.ts';
+import { RuntimeCache } from './kube/runtimes.ts';
 import { SecretReader } from './kube/secrets.ts';
 import { JobMetrics } from './metrics/jobs.ts';
 import { jobSeries } from './metrics/jobseries.ts';
@@ -92,6 +93,18 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     onMiss: metrics.cacheMiss,
   });
   const jobs = reflector.store;
+  const runtimes = new RuntimeCache({
+    client: kube,
+    clock,
+    log,
+    onChange(kindOfRuntime, namespace, name) {
+      for (const job of jobs.list()) {
+        const ref = job.spec.runtimeRef;
+        const itsOwn = namespace === '' || namespace === job.metadata.namespace;
+        if (ref?.kind === kindOfRuntime && ref.name === name && itsOwn) queue.add(keyOf(job), priorities.list);
+      }
+    },
+  });
 
   const telemetry = new Telemetry({
     store,
@@ -178,7 +191,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       return ingestReadyAtMs === undefined ? undefined : Math.max(ingestReadyAtMs, jumps.lastAtMs());
     },
   };
-  const observed = { clock, memory, accounts, telemetry: heard, secrets, installation, policy, runs };
+  const read = { accounts, secrets, runtimes, runs };
+  const observed = { clock, memory, telemetry: heard, installation, policy, ...read };
   const inAccount = <T>(name: string, call: (account: Account) => Promise<T>): Promise<T> => {
     const account = accounts.get(name);
     return account
@@ -267,6 +281,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
   await server.listen(listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 });
   reflector.start();
   accountObjects.start();
+  runtimes.start();
   await Promise.all([reflector.synced, accountObjects.synced]);
   telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
   // A job must not be told that its account is missing while nobody has looked.
@@ -287,6 +302,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       clock,
       accounts.open(defaultAccount, keyFilePlace, () => runpod(defaultAccount, apiKey)),
     );
+  // Jobs that name no runtime must not wait for a cluster that has none of their definitions.
+  await settledSoon(clock, runtimes.listed);
   const backoff = new Backoff();
   const { reconciled } = metrics;
   const workers = Array.from({ length: settings.workers }, () =>
@@ -310,7 +327,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       queue.close();
       accountQueue.close();
       await Promise.race([Promise.all([...workers, accountWorker]), clock.sleep(20_000)]);
-      await Promise.all([reflector.stop(), accountObjects.stop(), server.close(), recorder.close()]);
+      await Promise.all([reflector.stop(), accountObjects.stop(), runtimes.stop(), server.close(), recorder.close()]);
       await accounts.stop();
       await store.close();
     },
@@ -318,7 +335,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
 }
 
 /** Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status. */
-async function settledSoon(clock: Clock, looked: Promise<void>): Promise<void> {
+async function settledSoon(clock: Clock, looked: Promise<unknown>): Promise<void> {
   await Promise.race([looked, clock.sleep(10_000)]);
 }
 

@@ -1,10 +1,12 @@
 /**
- * Writes the types of each kind from its file in crds/, so that types and CRDs cannot part.
+ * Writes what is derived from crds/: the resource definitions of the runtimes, which are made from that of TrainingJob, and the
+ * types of each kind, so that types and CRDs cannot part.
  * `node controller/api/generate.ts` writes them; `--check` fails when one differs.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { runtimeCrd, runtimeKinds, type RuntimeKind } from './runtimecrds.ts';
 
 export interface GeneratedKind {
   readonly kind: string;
@@ -17,6 +19,7 @@ export interface GeneratedKind {
 export const generatedKinds: readonly GeneratedKind[] = [
   { kind: 'TrainingJob', crd: 'trainingjobs.yaml', types: 'trainingjob.generated.ts' },
   { kind: 'RunpodAccount', crd: 'runpodaccounts.yaml', types: 'runpodaccount.generated.ts' },
+  { kind: 'TrainingRuntime', crd: 'trainingruntimes.yaml', types: 'trainingruntime.generated.ts' },
 ];
 
 type Schema = { [key: string]: unknown };
@@ -44,40 +47,45 @@ function closed(schema: Schema): Schema {
   return result;
 }
 
-export async function generateTypes({ kind, crd }: GeneratedKind): Promise<string> {
+async function schemasOf(crd: string): Promise<{ readonly spec: Schema; readonly status: Schema | undefined }> {
   const definition = parse(await readFile(new URL(`../../crds/${crd}`, import.meta.url), 'utf8')) as {
     spec: { versions: { schema: { openAPIV3Schema: { properties: Record<string, Schema> } } }[] };
   };
   const root = definition.spec.versions[0]?.schema.openAPIV3Schema.properties;
-  const spec = root?.['spec'];
-  const status = root?.['status'];
-  if (!spec || !status) throw new Error(`crds/${crd}: the first version has no schema for spec and status`);
+  if (!root?.['spec']) throw new Error(`crds/${crd}: the first version has no schema for spec`);
+  return { spec: root['spec'], status: root['status'] };
+}
+
+export async function generateTypes({ kind, crd }: GeneratedKind): Promise<string> {
+  const { spec, status } = await schemasOf(crd);
   const banner = `// Generated from crds/${crd} by controller/api/generate.ts; edit the CRD and run \`make generate\`.`;
   const parts = await Promise.all(
-    [
-      { name: `${kind}Spec`, schema: spec },
-      { name: `${kind}Status`, schema: status },
-    ].map(({ name, schema }) =>
-      compile(closed(schema) as JSONSchema, name, { bannerComment: '', format: false, additionalProperties: false }),
+    [{ name: `${kind}Spec`, schema: spec }, ...(status ? [{ name: `${kind}Status`, schema: status }] : [])].map(
+      ({ name, schema }) =>
+        compile(closed(schema) as JSONSchema, name, { bannerComment: '', format: false, additionalProperties: false }),
     ),
   );
   return `${banner}\n\n${parts.join('\n')}`;
 }
 
+async function generateRuntime(kind: RuntimeKind): Promise<string> {
+  const { spec } = await schemasOf('trainingjobs.yaml');
+  const banner =
+    '# Generated from crds/trainingjobs.yaml by controller/api/generate.ts; edit that file and run `make generate`.';
+  const text = stringify(runtimeCrd(kind, spec), { lineWidth: 0, singleQuote: true, aliasDuplicateObjects: false });
+  return `${banner}\n${text}`;
+}
+
+async function put(path: string, fresh: string, check: boolean): Promise<void> {
+  const file = new URL(`../../${path}`, import.meta.url);
+  if (!check) return writeFile(file, fresh);
+  if ((await readFile(file, 'utf8').catch(() => '')) === fresh) return;
+  process.stderr.write(`${path} does not match crds/; run \`make generate\`\n`);
+  process.exitCode = 1;
+}
+
 if (import.meta.main) {
-  for (const generated of generatedKinds) {
-    const file = new URL(generated.types, import.meta.url);
-    const fresh = await generateTypes(generated);
-    if (!process.argv.includes('--check')) {
-      await writeFile(file, fresh);
-      continue;
-    }
-    const present = await readFile(file, 'utf8').catch(() => '');
-    if (present !== fresh) {
-      process.stderr.write(
-        `controller/api/${generated.types} does not match crds/${generated.crd}; run \`make generate\`\n`,
-      );
-      process.exitCode = 1;
-    }
-  }
+  const check = process.argv.includes('--check');
+  for (const kind of runtimeKinds) await put(`crds/${kind.plural}.yaml`, await generateRuntime(kind), check);
+  for (const kind of generatedKinds) await put(`controller/api/${kind.types}`, await generateTypes(kind), check);
 }

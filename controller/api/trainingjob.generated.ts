@@ -26,6 +26,19 @@ accountRef: {
 name: string
 }
 /**
+ * Image and defaults that stand behind what is written here, kept by a platform team. A run takes them as they are when it asks for its first pod, and keeps them: status.run.defaults shows them.
+ */
+runtimeRef?: {
+/**
+ * ClusterTrainingRuntime, or TrainingRuntime for one of the job's own namespace.
+ */
+kind: ("ClusterTrainingRuntime" | "TrainingRuntime")
+/**
+ * Name of the runtime.
+ */
+name: string
+}
+/**
  * The trainer that runs in the pod; exactly one of tabular and custom.
  */
 trainer: {
@@ -74,47 +87,47 @@ features?: string[]
 /**
  * Hyper-parameters, named as in XGBoost; decimals are strings.
  */
-parameters: {
+parameters?: {
 /**
- * Boosting rounds; one round is one step.
+ * Boosting rounds; one round is one step. Default: 100.
  */
-nEstimators: number
+nEstimators?: number
 /**
- * Depth of a tree.
+ * Depth of a tree. Default: 6.
  */
-maxDepth: number
+maxDepth?: number
 /**
- * Shrinkage of each round.
+ * Shrinkage of each round. Default: 0.1.
  */
-learningRate: string
+learningRate?: string
 /**
- * Share of the rows that each round sees.
+ * Share of the rows that each round sees. Default: 0.8.
  */
-subsample: string
+subsample?: string
 /**
- * Share of the columns that each tree sees.
+ * Share of the columns that each tree sees. Default: 0.8.
  */
-colsampleBytree: string
+colsampleBytree?: string
 /**
- * Least sum of instance weight in a leaf.
+ * Least sum of instance weight in a leaf. Default: 1.
  */
-minChildWeight: string
+minChildWeight?: string
 /**
- * Least loss reduction of a split.
+ * Least loss reduction of a split. Default: 0.
  */
-gamma: string
+gamma?: string
 /**
- * L1 penalty on weights.
+ * L1 penalty on weights. Default: 0.
  */
-regAlpha: string
+regAlpha?: string
 /**
- * L2 penalty on weights.
+ * L2 penalty on weights. Default: 1.
  */
-regLambda: string
+regLambda?: string
 /**
- * Seed of the model's own sampling.
+ * Seed of the model's own sampling. Default: 42.
  */
-randomState: number
+randomState?: number
 }
 }
 /**
@@ -222,9 +235,9 @@ maxPricePerHour?: string
  */
 minCudaVersion?: string
 /**
- * Disk of the container in GB; wiped when the container restarts.
+ * Disk of the container in GB; wiped when the container restarts. Default: 20.
  */
-containerDiskGB: number
+containerDiskGB?: number
 /**
  * A Runpod network volume that keeps what is stored on it; the pod is placed in its data center.
  */
@@ -270,13 +283,13 @@ name: string
  */
 everySteps?: number
 /**
- * Best checkpoints that stay; the best of all is never removed.
+ * Best checkpoints that stay; the best of all is never removed. Default: 1.
  */
-keepBest: number
+keepBest?: number
 /**
- * Newest checkpoints that stay.
+ * Newest checkpoints that stay. Default: 2.
  */
-keepLast: number
+keepLast?: number
 }
 /**
  * Where the trained model goes.
@@ -319,9 +332,9 @@ pathStyle: boolean
 }
 }
 /**
- * How evaluations are ranked; the lowest score is the best step.
+ * How evaluations are ranked; the lowest score is the best step. Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
  */
-scoring: {
+scoring?: {
 /**
  * MultiMetric weighs eval loss, the gap to train loss, perplexity and improvement; SingleMetric takes one metric.
  */
@@ -343,19 +356,19 @@ goal: ("Minimize" | "Maximize")
 /**
  * How long each part may take, and how often it is tried again.
  */
-runPolicy: {
+runPolicy?: {
 /**
- * Most retries after faults of the trainer itself: an error, too little memory, a failed upload, no progress. Wrong configuration or data and a run that diverged are never tried again.
+ * Most retries after faults of the trainer itself: an error, too little memory, a failed upload, no progress. Wrong configuration or data and a run that diverged are never tried again. Default: 2.
  */
-backoffLimit: number
+backoffLimit?: number
 /**
- * Most retries after faults of the host: a pod that vanished or stopped, a trainer that never connected or fell silent, hardware that failed its checks.
+ * Most retries after faults of the host: a pod that vanished or stopped, a trainer that never connected or fell silent, hardware that failed its checks. Default: 5.
  */
-hostFaultLimit: number
+hostFaultLimit?: number
 /**
- * Most retries after interruptions: a pod that was ended from outside, or that ended itself because it had lost the operator.
+ * Most retries after interruptions: a pod that was ended from outside, or that ended itself because it had lost the operator. Default: 20.
  */
-interruptionLimit: number
+interruptionLimit?: number
 /**
  * Seconds after the end until this object is deleted; what it stored stays. Never when absent.
  */
@@ -365,13 +378,13 @@ ttlSecondsAfterFinished?: number
  */
 activeDeadlineSeconds?: number
 /**
- * Most seconds without any pod before the job fails.
+ * Most seconds without any pod before the job fails. Default: 14400.
  */
-placementDeadlineSeconds: number
+placementDeadlineSeconds?: number
 /**
- * Most seconds from the create of a pod to the trainer's first contact.
+ * Most seconds from the create of a pod to the trainer's first contact. Default: 1200.
  */
-startDeadlineSeconds: number
+startDeadlineSeconds?: number
 }
 /**
  * Money.
@@ -385,19 +398,19 @@ maxTotal: string
 /**
  * What counts as a dead trainer.
  */
-watchdog: {
+watchdog?: {
 /**
- * Most seconds without any report before the attempt is ended.
+ * Most seconds without any report before the attempt is ended. Default: 300.
  */
-heartbeatTimeoutSeconds: number
+heartbeatTimeoutSeconds?: number
 /**
- * Most seconds in which a trainer that has reported a step or a stage reports no further one; then it is stopped with a checkpoint and the attempt counts as a fault of the trainer.
+ * Most seconds in which a trainer that has reported a step or a stage reports no further one; then it is stopped with a checkpoint and the attempt counts as a fault of the trainer. Default: 1800.
  */
-noProgressTimeoutSeconds: number
+noProgressTimeoutSeconds?: number
 /**
- * Seconds after which a pod that no longer hears of the operator stores a checkpoint and ends itself. A change is taken by the next attempt.
+ * Seconds after which a pod that no longer hears of the operator stores a checkpoint and ends itself. A change is taken by the next attempt. Default: 2700.
  */
-deadManSeconds: number
+deadManSeconds?: number
 }
 }
 
@@ -438,13 +451,31 @@ run?: {
  */
 number: number
 /**
- * SHA-256 of what the trainer was asked to do.
+ * SHA-256 of what spec itself asks of the trainer.
  */
 specHash: string
 /**
  * spec.restartToken of this run.
  */
 restartToken?: string
+/**
+ * The runtime that its defaults came from; absent without one.
+ */
+runtime?: {
+kind: string
+name: string
+generation: number
+}
+/**
+ * SHA-256 of the spec of that runtime.
+ */
+runtimeHash?: string
+/**
+ * What stands where spec says nothing: the words of the runtime, and where it has none, the operator's own. In the form of a runtime's spec. Kept from the run's first attempt to its end.
+ */
+defaults?: {
+
+}
 /**
  * Number of the first attempt that may belong to it.
  */

@@ -11,6 +11,16 @@ export const runpodAccounts: ResourceType = {
   version: 'v1alpha1',
   plural: 'runpodaccounts',
 };
+export const clusterTrainingRuntimes: ResourceType = {
+  group: 'training.finetunelab.ai',
+  version: 'v1alpha1',
+  plural: 'clustertrainingruntimes',
+};
+export const trainingRuntimes: ResourceType = {
+  group: 'training.finetunelab.ai',
+  version: 'v1alpha1',
+  plural: 'trainingruntimes',
+};
 export const configMaps: ResourceType = { group: '', version: 'v1', plural: 'configmaps' };
 export const secrets: ResourceType = { group: '', version: 'v1', plural: 'secrets' };
 export const events: ResourceType = { group: 'events.k8s.io', version: 'v1', plural: 'events' };

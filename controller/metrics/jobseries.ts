@@ -4,7 +4,7 @@ import type { JobSeries } from './jobs.ts';
 
 /** The live values of one job; `costUsd` is worked out by the caller, who knows the time. */
 export function jobSeries(job: TrainingJob, telemetry: JobTelemetry | undefined, costUsd: number): JobSeries {
-  const { attempt, phase, startTime, retries } = job.status ?? {};
+  const { attempt, phase, run, retries } = job.status ?? {};
   const value = (name: string): number | undefined => telemetry?.metrics.find((metric) => metric.name === name)?.value;
   const rented = attempt?.state === 'Observed' && attempt.billedTo === undefined;
   return {
@@ -19,7 +19,7 @@ export function jobSeries(job: TrainingJob, telemetry: JobTelemetry | undefined,
     bestScore: telemetry?.best?.score,
     bestStep: telemetry?.best?.step,
     pricePerHourUsd: rented ? Number(attempt.pricePerHour ?? 0) : 0,
-    costUsd: startTime === undefined ? undefined : costUsd,
+    costUsd: run === undefined ? undefined : costUsd,
     lastReportSeconds: telemetry && telemetry.lastReportAt / 1000,
     attempt: attempt?.number,
     retries,

@@ -1,3 +1,4 @@
+import type { ResolvedJob } from '../api/resolve.ts';
 import type { Attempt, TrainingJob } from '../api/trainingjob.ts';
 import { finalizer } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
@@ -12,13 +13,13 @@ import type { CreateResult, RefusalClass } from './snapshot.ts';
 /** The outside as the loop writes to it. */
 export interface Effects {
   /** Replaces the finalizers; fails when the resource is not the version that was read. Gives the job as it is then. */
-  setFinalizers(job: TrainingJob, finalizers: readonly string[]): Promise<TrainingJob>;
+  setFinalizers(job: ResolvedJob, finalizers: readonly string[]): Promise<TrainingJob>;
   createCloudPod(account: string, body: CreateCloudPodBody): Promise<CloudPod>;
   deleteCloudPod(account: string, podID: string): Promise<void>;
   /** Deletes the object if it is still the version that was read. */
-  deleteResource(job: TrainingJob): Promise<void>;
+  deleteResource(job: ResolvedJob): Promise<void>;
   /** Makes the attempt known to the telemetry store, durably, before its pod can exist. */
-  openAttempt(job: TrainingJob, attempt: Attempt): Promise<{ readonly token: string; readonly keyID: string }>;
+  openAttempt(job: ResolvedJob, attempt: Attempt): Promise<{ readonly token: string; readonly keyID: string }>;
 }
 
 export interface ActContext {
@@ -39,7 +40,7 @@ export type ActResult =
   | { readonly kind: 'terminateFailed'; readonly podID: string; readonly error: RunpodError };
 
 /** At most one external write. After it the pass ends; the next one starts from fresh facts (I11). */
-export async function act(context: ActContext, job: TrainingJob, plan: Plan): Promise<ActResult> {
+export async function act(context: ActContext, job: ResolvedJob, plan: Plan): Promise<ActResult> {
   const { action } = plan;
   const finalizers = job.metadata.finalizers ?? [];
   switch (action.kind) {
@@ -63,7 +64,7 @@ export async function act(context: ActContext, job: TrainingJob, plan: Plan): Pr
 
 async function createPod(
   context: ActContext,
-  job: TrainingJob,
+  job: ResolvedJob,
   { attempt, candidate, hardEndSeconds }: Extract<Action, { kind: 'createPod' }>,
 ): Promise<{ attempt: Attempt; result: CreateResult }> {
   const { uid, namespace, name } = job.metadata;
@@ -125,7 +126,7 @@ function refusalClass(error: RunpodError): RefusalClass | undefined {
   }
 }
 
-async function terminatePod(context: ActContext, job: TrainingJob, podID: string): Promise<ActResult> {
+async function terminatePod(context: ActContext, job: ResolvedJob, podID: string): Promise<ActResult> {
   const { uid } = job.metadata;
   context.memory.terminateSent(uid, podID, context.clock.now());
   try {

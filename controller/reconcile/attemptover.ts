@@ -1,4 +1,5 @@
-import type { TrainingJobSpec, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { ResolvedSpec } from '../api/resolve.ts';
+import type { TrainingJobStatus } from '../api/trainingjob.ts';
 import { counted, faultOf, retriesOf, retryWaitMs, type AttemptEnd } from './faults.ts';
 import { concluded } from './outcome.ts';
 import { iso, nothing, type Plan, type Say } from './plan.ts';
@@ -39,7 +40,7 @@ export function attemptOver(snapshot: Snapshot, stage: string, end: AttemptEnd):
 }
 
 /** What is said between an attempt that ended in a fault and the next one. */
-export function recovering(status: TrainingJobStatus, runPolicy: TrainingJobSpec['runPolicy']): Say | undefined {
+export function recovering(status: TrainingJobStatus, runPolicy: ResolvedSpec['runPolicy']): Say | undefined {
   const { attempt, retryTime } = status;
   if (!attempt?.end?.fault) return undefined;
   const { reason, message, fault } = attempt.end;

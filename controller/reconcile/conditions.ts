@@ -1,5 +1,6 @@
 import type { ConditionState } from '../api/conditions.ts';
-import type { Phase, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { ResolvedJob } from '../api/resolve.ts';
+import type { Phase, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Say } from './plan.ts';
 
 /**
@@ -10,7 +11,7 @@ export function conditions(
   status: TrainingJobStatus,
   phase: Phase,
   say: Say,
-  job: TrainingJob,
+  job: ResolvedJob,
 ): readonly ConditionState[] {
   const { outcome } = status;
   const finished = status.completionTime !== undefined && outcome !== undefined;
@@ -35,7 +36,7 @@ function state(type: ConditionState['type'], status: boolean, reason: string, me
   return { type, status, reason, message };
 }
 
-function ready(phase: Phase, say: Say, message: string, { spec }: TrainingJob): ConditionState {
+function ready(phase: Phase, say: Say, message: string, { spec }: ResolvedJob): ConditionState {
   if (phase === 'Succeeded') return state('Ready', true, 'Succeeded', message);
   return state('Ready', phase === 'Running' && spec.readyWhen === 'Started', say.reason, say.message);
 }
@@ -84,7 +85,7 @@ function trainerConnected(status: TrainingJobStatus, phase: Phase): ConditionSta
   return state('TrainerConnected', false, 'NotConnected', 'No trainer has connected yet.');
 }
 
-function checkpointReady(status: TrainingJobStatus, job: TrainingJob): ConditionState {
+function checkpointReady(status: TrainingJobStatus, job: ResolvedJob): ConditionState {
   const { checkpoint } = status;
   if (checkpoint?.verified) {
     return state(

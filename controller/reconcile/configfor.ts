@@ -1,3 +1,4 @@
+import { resolved } from '../api/resolve.ts';
 import type { TrainingJob } from '../api/trainingjob.ts';
 import type { ConfigAnswer } from '../telemetry/dependencies.ts';
 import { resumable } from '../telemetry/checkpoints.ts';
@@ -27,8 +28,10 @@ export async function configFor(
     return { status: 'wait', reason: 'the pod is not recorded yet' };
   // A pod that is to be ended, perhaps for being where it must not be, gets no Secret any more.
   if (current.state !== 'Observed' || current.end || job.status?.outcome) return { status: 'superseded' };
-  const found = await readJobSecrets(secrets, job);
+  // A recorded pod belongs to an attempt, so the run is pinned: the status tells all that stands behind the job.
+  const whole = resolved(job);
+  const found = await readJobSecrets(secrets, whole);
   if (found.kind === 'missing') return { status: 'wait', reason: found.sentences.join(' ') };
   const resume = resumable(telemetry, firstAttempt(job.status ?? {}));
-  return { status: 'ok', config: trainerConfig(job, found.values, durations, resume) };
+  return { status: 'ok', config: trainerConfig(whole, found.values, durations, resume) };
 }

@@ -1,4 +1,5 @@
-import type { TrainingJobSpec, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { ResolvedSpec } from '../api/resolve.ts';
+import type { TrainingJobStatus } from '../api/trainingjob.ts';
 
 /** Whose fault it was that an attempt ended: each kind has its own limit of retries. */
 export type Fault = 'User' | 'Host' | 'Interruption';
@@ -62,7 +63,7 @@ export const noRetries: Retries = { user: 0, host: 0, interruption: 0 };
 export function retriesOf(
   fault: Fault,
   status: TrainingJobStatus,
-  runPolicy: TrainingJobSpec['runPolicy'],
+  runPolicy: ResolvedSpec['runPolicy'],
 ): { readonly used: number; readonly limit: number; readonly field: string } {
   const { counter, field } = limits[fault];
   return { used: (status.retries ?? noRetries)[counter], limit: runPolicy[field], field: `spec.runPolicy.${field}` };

@@ -1,4 +1,5 @@
-import type { Attempt, TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { ResolvedJob, ResolvedSpec } from '../api/resolve.ts';
+import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Scoring } from '../scoring/best.ts';
 import type { Command } from '../telemetry/protocol.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -7,7 +8,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
  * Tells telemetry what the written status means for the trainer: whose reports count, what it is to do, and when the attempt
  * is over. Level-triggered: the same status again changes nothing, so a process that was restarted catches up by itself.
  */
-export async function instruct(telemetry: Telemetry, job: TrainingJob, status: TrainingJobStatus): Promise<void> {
+export async function instruct(telemetry: Telemetry, job: ResolvedJob, status: TrainingJobStatus): Promise<void> {
   const { attempt } = status;
   if (!attempt) return;
   const { uid } = job.metadata;
@@ -42,7 +43,7 @@ function commandsFor({ number, stop, checkpointing }: Attempt): readonly Command
 /** Makes the attempt known to the store, with how its evaluations are scored. */
 export function openAttempt(
   telemetry: Telemetry,
-  job: TrainingJob,
+  job: ResolvedJob,
   attempt: { readonly number: number; readonly nonce: string },
 ): Promise<{ readonly token: string; readonly keyID: string }> {
   const { uid, namespace, name } = job.metadata;
@@ -57,6 +58,6 @@ export function openAttempt(
 }
 
 /** The schema demands `metric` exactly for SingleMetric. */
-function scoringOf({ strategy, metric }: TrainingJob['spec']['scoring']): Scoring {
+function scoringOf({ strategy, metric }: ResolvedSpec['scoring']): Scoring {
   return strategy === 'SingleMetric' && metric ? { strategy, metric } : { strategy: 'MultiMetric' };
 }

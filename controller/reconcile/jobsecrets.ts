@@ -1,4 +1,5 @@
-import type { EnvVar, TrainingJob } from '../api/trainingjob.ts';
+import type { ResolvedJob } from '../api/resolve.ts';
+import type { EnvVar } from '../api/trainingjob.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { SecretKey, SecretReader } from '../kube/secrets.ts';
 import { storedAt } from './runfolder.ts';
@@ -22,7 +23,7 @@ const needed = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
 const optional = ['AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_ENDPOINT_URL'] as const;
 
 /** Reads all of them, or tells all that is missing; a failure of the API server throws. */
-export async function readJobSecrets(secrets: Secrets, job: TrainingJob): Promise<JobSecrets> {
+export async function readJobSecrets(secrets: Secrets, job: ResolvedJob): Promise<JobSecrets> {
   const { namespace } = job.metadata;
   const env: Record<string, string> = {};
   const keys: Record<string, Readonly<Record<string, string>>> = {};
@@ -55,7 +56,7 @@ interface Place {
   readonly secret: string;
 }
 
-function places(job: TrainingJob): readonly Place[] {
+function places(job: ResolvedJob): readonly Place[] {
   const { trainer, checkpoints, output } = job.spec;
   const dataset = trainer.tabular?.dataset;
   const stored = storedAt(job);

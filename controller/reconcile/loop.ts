@@ -51,7 +51,7 @@ async function pass(context: LoopContext, key: string, job: TrainingJob): Promis
   const log = context.log.child({ job: key, uid: job.metadata.uid, stage: planned.stage });
   if (planned.action.kind !== 'none') log.info({ action: planned.action.kind, reason: planned.say.reason }, 'acting');
 
-  const result = await act(context, job, planned);
+  const result = await act(context, snapshot.job, planned);
   const plan = afterAct(snapshot, planned, result);
   if (result.kind === 'resourceChanged') {
     context.remember(result.job);

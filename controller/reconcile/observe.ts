@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { parsePodName, uid12 } from '../api/identity.ts';
+import { resolve, type ResolvedJob } from '../api/resolve.ts';
 import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
 import type { Catalog } from '../runpod/catalog.ts';
@@ -7,6 +8,7 @@ import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
 import { mayHavePod } from './attempts.ts';
+import { backing, type Runtimes } from './backing.ts';
 import { readJobSecrets, type Secrets } from './jobsecrets.ts';
 import type { WriteMemory } from './memory.ts';
 import type { RunMemory } from './runmemory.ts';
@@ -19,6 +21,7 @@ export interface ObserveContext {
   readonly accounts: { of(job: TrainingJob): RentingAccount };
   readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
   readonly secrets: Secrets;
+  readonly runtimes: Runtimes;
   readonly installation: string;
   readonly policy: Policy;
   readonly runs: Pick<RunMemory, 'ofJob' | 'succeededBefore'>;
@@ -35,10 +38,13 @@ export interface RentingAccount {
 }
 
 /** Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent. */
-export async function observe(context: ObserveContext, job: TrainingJob): Promise<Snapshot> {
-  const { clock, memory, telemetry, installation, policy } = context;
-  const { uid } = job.metadata;
-  const status: TrainingJobStatus = job.status ?? { observedGeneration: -1 };
+export async function observe(context: ObserveContext, asWritten: TrainingJob): Promise<Snapshot> {
+  const { clock, memory, telemetry, installation, policy, runs } = context;
+  const { uid } = asWritten.metadata;
+  const status: TrainingJobStatus = asWritten.status ?? { observedGeneration: -1 };
+  const ran = status.attempt ? undefined : { own: runs.ofJob(uid), twin: runs.succeededBefore(asWritten) };
+  const behind = backing(asWritten, context.runtimes, ran?.own);
+  const job = { ...asWritten, spec: resolve(asWritten.spec, behind.words) };
   const rents = wantsPod(job, status, memory.of(uid).freshIntent);
   const secrets = rents ? await readJobSecrets(context.secrets, job) : undefined;
   // Taken last and together: what was awaited above must not make these older than the clock says.
@@ -48,6 +54,8 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
   return Object.freeze({
     nowMs,
     job,
+    written: asWritten.spec,
+    backing: behind,
     status,
     account: { name: account.name, keyPlace: account.keyPlace, closed: rents ? account.closedTo(job) : undefined },
     inventory: {
@@ -63,11 +71,11 @@ export async function observe(context: ObserveContext, job: TrainingJob): Promis
     missingSecrets: secrets?.kind === 'missing' ? secrets.sentences : [],
     catalog: rents ? account.prices() : undefined,
     policy,
-    ran: status.attempt ? undefined : { own: context.runs.ofJob(uid), twin: context.runs.succeededBefore(job) },
+    ran,
   });
 }
 
-function wantsPod(job: TrainingJob, status: TrainingJobStatus, freshIntent: number | undefined): boolean {
+function wantsPod(job: ResolvedJob, status: TrainingJobStatus, freshIntent: number | undefined): boolean {
   if (job.metadata.deletionTimestamp !== undefined || status.outcome || job.spec.suspend) return false;
   return !mayHavePod(status.attempt) || status.attempt.number === freshIntent;
 }

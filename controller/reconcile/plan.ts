@@ -8,6 +8,8 @@ import type {
   TrainingJobStatus,
 } from '../api/trainingjob.ts';
 
+import type { Pinned } from './backing.ts';
+
 /** What one pass does: at most one external write, what to record, and what to tell the user. Plain data. */
 export interface Plan {
   /** Name of the stage that spoke. */
@@ -58,7 +60,7 @@ export interface StatusRecord {
 }
 
 export interface RecalledRun {
-  readonly run: { readonly number: number; readonly firstAttempt: number };
+  readonly run: { readonly number: number; readonly firstAttempt: number } & Pinned;
   /** USD that attempts cost which the status does not list. */
   readonly spentUsd: number;
   readonly output?: NonNullable<TrainingJobStatus['output']>;

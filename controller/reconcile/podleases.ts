@@ -1,3 +1,4 @@
+import { resolved } from '../api/resolve.ts';
 import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { PodLease } from '../telemetry/roster.ts';
@@ -41,14 +42,15 @@ export class PodLeases {
     this.#endsAtMs.delete(uid);
   }
 
-  #extend({ metadata, spec, status }: TrainingJob, view: InventoryView): void {
+  #extend(job: TrainingJob, view: InventoryView): void {
+    const { metadata, status } = job;
     const { attempt } = status ?? {};
     // Without a pass nothing is known of an end, and the pod must not be told that it has none.
     if (!this.#endsAtMs.has(metadata.uid)) return;
     const list = view.lists.findLast((entry) => entry.believed);
     if (attempt?.state !== 'Observed' || attempt.podID === undefined || !list?.live.has(attempt.podID)) return;
     this.#telemetry.setLease(metadata.uid, attempt.number, {
-      untilMs: list.startedAt + spec.watchdog.deadManSeconds * 1000,
+      untilMs: list.startedAt + resolved(job).spec.watchdog.deadManSeconds * 1000,
       endsAtMs: this.#endsAtMs.get(metadata.uid),
     });
   }

@@ -70,10 +70,15 @@ function rowOf(job: TrainingJob, status: TrainingJobStatus): RunRow | undefined 
     firstAttempt: run.firstAttempt ?? 1,
     attempts: attempt.number,
     spentUsd: Number(status.cost?.earlier ?? 0) + ledgerCostUsd(status.attempts ?? []),
+    pinned: pinnedText(run),
     outputUri: (over ? output?.uri : undefined) ?? null,
     manifestSHA256: (over ? output?.manifestSHA256 : undefined) ?? null,
     completedAt: over ? Date.parse(completionTime) : null,
   };
+}
+
+function pinnedText({ runtime, runtimeHash, defaults }: NonNullable<TrainingJobStatus['run']>): string | null {
+  return defaults ? JSON.stringify({ runtime, runtimeHash, defaults }) : null;
 }
 
 function isSame(known: RunRow | undefined, row: RunRow): boolean {
@@ -85,6 +90,7 @@ function isSame(known: RunRow | undefined, row: RunRow): boolean {
     known.spentUsd === row.spentUsd &&
     known.specHash === row.specHash &&
     known.restartToken === row.restartToken &&
+    known.pinned === row.pinned &&
     known.outputUri === row.outputUri
   );
 }

@@ -1,9 +1,11 @@
-import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
+import type { ResolvedJob } from '../api/resolve.ts';
+import type { TrainingJobSpec, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { CloudPod } from '../runpod/cloudpod.ts';
 import type { Catalog } from '../runpod/catalog.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { RunRow } from '../telemetry/store/store.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
+import type { Backing } from './backing.ts';
 import type { Say } from './plan.ts';
 
 /**
@@ -12,7 +14,12 @@ import type { Say } from './plan.ts';
  */
 export interface Snapshot {
   readonly nowMs: number;
-  readonly job: TrainingJob;
+  /** With the spec that it comes to. */
+  readonly job: ResolvedJob;
+  /** The spec as its user wrote it. */
+  readonly written: TrainingJobSpec;
+  /** What stands behind it. */
+  readonly backing: Backing;
   readonly status: TrainingJobStatus;
   readonly account: JobAccount;
   readonly inventory: JobInventory;

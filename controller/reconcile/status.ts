@@ -51,20 +51,27 @@ function applied(snapshot: Snapshot, record: StatusRecord): TrainingJobStatus {
   if (refusals.length > 0) next.placement = { refusals };
   else delete next.placement;
   if (record.completed) next.completionTime = now;
-  return next;
+  return backed(snapshot, next, record);
+}
+
+/** Until its first attempt a run shows what it would be pinned to; from there on its defaults stay. */
+function backed({ backing }: Snapshot, next: TrainingJobStatus, record: StatusRecord): TrainingJobStatus {
+  if (!next.run || next.outcome || !backing.current || record.recalled?.run.defaults) return next;
+  const { runtime: _runtime, runtimeHash: _hash, ...run } = next.run;
+  return { ...next, run: { ...run, ...backing.current } };
 }
 
 /** The run is pinned to the spec as it is when it is taken up, and again at its first intent: from there on it is frozen. */
-function pinned({ status, job, nowMs }: Snapshot, record: StatusRecord): TrainingJobStatus {
+function pinned({ status, written, nowMs }: Snapshot, record: StatusRecord): TrainingJobStatus {
   const { recalled } = record;
   if (!record.started && !recalled && (!record.attempt || status.attempt)) return status;
-  const { restartToken } = job.spec;
+  const { restartToken } = written;
   return {
     ...status,
     ...(recalled?.output && { output: recalled.output }),
     ...(recalled &&
       recalled.spentUsd > 0 && { cost: { accrued: usd(0), asOf: iso(nowMs), earlier: usd(recalled.spentUsd) } }),
-    run: { number: 1, firstAttempt: 1, ...status.run, ...recalled?.run, specHash: specHash(job.spec), restartToken },
+    run: { number: 1, firstAttempt: 1, ...status.run, ...recalled?.run, specHash: specHash(written), restartToken },
   };
 }
 
@@ -75,8 +82,8 @@ function suspension(status: TrainingJobStatus, record: StatusRecord, now: string
   return { ...rest, resumeTime: now };
 }
 
-/** The status of a run that begins after another: only what belongs to the job as a whole stays. */
-function newRun({ status, job, telemetry, nowMs }: Snapshot): TrainingJobStatus {
+/** The status of a run that begins after another: only what belongs to the job as a whole stays. It is yet to be taken up. */
+function newRun({ status, written, telemetry, nowMs }: Snapshot): TrainingJobStatus {
   const { attempt, attempts = [], conditions: before, cost: money, run, observedGeneration } = status;
   const earlier = usd(Number(money?.earlier ?? 0) + ledgerCostUsd(attempts));
   const known = Math.max(attempt?.number ?? 0, telemetry?.attempt ?? 0);
@@ -84,11 +91,10 @@ function newRun({ status, job, telemetry, nowMs }: Snapshot): TrainingJobStatus 
     ...(observedGeneration !== undefined && { observedGeneration }),
     ...(before && { conditions: before }),
     ...(attempt && { attempt }),
-    startTime: iso(nowMs),
     run: {
       number: (run?.number ?? 0) + 1,
-      specHash: specHash(job.spec),
-      restartToken: job.spec.restartToken,
+      specHash: specHash(written),
+      restartToken: written.restartToken,
       firstAttempt: known + 1,
     },
     cost: { accrued: usd(0), asOf: iso(nowMs), earlier },

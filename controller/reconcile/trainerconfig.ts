@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { TrainingJob, TrainingJobSpec } from '../api/trainingjob.ts';
+import { canonical } from '../api/canonical.ts';
+import type { ResolvedJob } from '../api/resolve.ts';
+import type { TrainingJobSpec } from '../api/trainingjob.ts';
 import type { Config, Resume } from '../telemetry/protocol.ts';
 import type { SecretValues } from './jobsecrets.ts';
 import { storedAt } from './runfolder.ts';
@@ -10,18 +12,22 @@ export interface AgentDurations {
   readonly stopGraceSeconds: number;
 }
 
-/** SHA-256 of what the trainer is asked to do; a stored final report counts only for the same hash. */
+/**
+ * SHA-256 of what the spec itself asks of the trainer; a stored final report counts only for the same hash. The content of a
+ * runtime is no part of it: a run is pinned to that, and a job that succeeded must not be trained and paid again because its
+ * platform team changed a default.
+ */
 export function specHash(spec: TrainingJobSpec): string {
-  const { trainer, evaluation, checkpoints, output, storage, scoring } = spec;
+  const { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring } = spec;
   // The same path on another volume is another place.
   const volume = spec.compute.networkVolume;
-  const asked = { trainer, evaluation, checkpoints, output, storage, scoring, volume };
+  const asked = { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, volume };
   return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 
 /** The configuration that the agent of one attempt fetches. It holds the values of Secrets and must not be logged (I9). */
 export function trainerConfig(
-  job: TrainingJob,
+  job: ResolvedJob,
   secrets: SecretValues,
   durations: AgentDurations,
   resume: Resume | null,
@@ -61,13 +67,4 @@ function withoutRef<T extends { readonly secretRef?: unknown }>(place: T | undef
   if (!place) return null;
   const { secretRef: _name, ...rest } = place;
   return rest;
-}
-
-/** JSON with sorted keys, so that equal values have equal text. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

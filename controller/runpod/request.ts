@@ -1,9 +1,10 @@
-import type { Candidate, TrainingJobSpec } from '../api/trainingjob.ts';
+import type { ResolvedSpec } from '../api/resolve.ts';
+import type { Candidate } from '../api/trainingjob.ts';
 import type { CreateCloudPodBody } from './cloudpod.ts';
 
 export interface PodRequest {
   readonly job: { readonly uid: string; readonly namespace: string; readonly name: string };
-  readonly spec: TrainingJobSpec;
+  readonly spec: ResolvedSpec;
   readonly candidate: Candidate;
   readonly podName: string;
   readonly attempt: number;
@@ -11,7 +12,7 @@ export interface PodRequest {
   readonly installation: string;
   readonly token: string;
   readonly telemetryUrl: string;
-  /** Image used when the trainer names none. */
+  /** Image used when neither the job nor its runtime names one. */
   readonly trainerImage: string;
   /** Seconds from the agent's start after which the pod ends itself whatever happens. */
   readonly hardEndSeconds?: number;
@@ -28,7 +29,7 @@ export function createBody(request: PodRequest): CreateCloudPodBody {
   const { networkVolume, minCudaVersion, containerDiskGB } = spec.compute;
   return {
     name: request.podName,
-    image: spec.trainer.custom?.image ?? request.trainerImage,
+    image: spec.image ?? request.trainerImage,
     disk: containerDiskGB,
     cloud: candidate.cloud === 'Community' ? 'COMMUNITY' : 'SECURE',
     env: {

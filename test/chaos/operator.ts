@@ -142,7 +142,8 @@ export class OperatorProcess {
       closedTo: (job: TrainingJob) => trial.closedTo(job),
     };
     const accounts = { of: () => renting };
-    const observed = { clock, memory, accounts, telemetry, secrets, installation, policy, runs };
+    const read = { accounts, secrets, runs, runtimes: { find: () => 'absent' as const, names: () => [] } };
+    const observed = { clock, memory, telemetry, installation, policy, ...read };
     const refused = (): Error => new KubeError('transient', 'the connection was cut');
     const context: LoopContext = {
       clock,

@@ -1,3 +1,4 @@
+import type { ResolvedSpec } from '../../controller/api/resolve.ts';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as fc from 'fast-check';
@@ -25,10 +26,11 @@ function bodyFor(candidate: Partial<Candidate>, compute: Partial<Compute> = {}, 
   return createBody({
     job: { uid: '0a1b2c3d-0000-4000-8000-000000000000', namespace: 'team', name: 'job' },
     spec: {
+      image: custom,
       trainer,
       compute: { containerDiskGB: 20, candidates: [whole], ...compute },
       watchdog: { deadManSeconds: 2700 },
-    } as unknown as TrainingJobSpec,
+    } as unknown as ResolvedSpec,
     hardEndSeconds: 3600,
     candidate: whole,
     podName: 'tj-abcdef-0a1b2c3d0000-a1-x9q2-job',

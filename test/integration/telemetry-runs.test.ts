@@ -24,6 +24,7 @@ const row: RunRow = {
   firstAttempt: 1,
   attempts: 1,
   spentUsd: 0,
+  pinned: null,
   outputUri: null,
   manifestSHA256: null,
   completedAt: null,

@@ -1,3 +1,4 @@
+import { resolve } from '../../controller/api/resolve.ts';
 import pino from 'pino';
 import { parsePodName } from '../../controller/api/identity.ts';
 import {
@@ -17,7 +18,7 @@ import { Inventory } from '../../controller/runpod/inventory.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
 import type { CheckpointSummary, FinalSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 import { ManualClock } from '../unit/manualclock.ts';
-import { final, installation, policy, pod, snapshot, telemetry } from '../unit/snapshot.ts';
+import { final, installation, noRuntimes, policy, pod, snapshot, telemetry } from '../unit/snapshot.ts';
 
 export const effects = ['finalizers', 'status', 'create', 'delete', 'open', 'expire'] as const;
 export const mishaps = ['crashBefore', 'crashAfter', 'failBefore', 'failAfter'] as const;
@@ -176,6 +177,7 @@ export class World {
     };
     const accounts = { of: () => renting };
     const runs = { ofJob: () => undefined, succeededBefore: () => undefined };
+    const observed = { clock, memory, accounts, installation, policy };
     return {
       clock,
       memory,
@@ -195,8 +197,7 @@ export class World {
           }),
       },
       job: () => this.#cached,
-      observe: (job) =>
-        observe({ clock, memory, accounts, telemetry: heard, secrets, installation, policy, runs }, job),
+      observe: (job) => observe({ ...observed, telemetry: heard, secrets, runs, runtimes: noRuntimes }, job),
       writeStatus: (job, status) => this.#effect('status', () => this.#writeStatus(job, status)),
       remember: (job) => {
         this.#cached = this.job && job;
@@ -273,7 +274,7 @@ export class World {
     if (runs !== 0 && this.live.size > 0) this.broken.push('a new run while a pod of the old one bills');
     if (Number(status.cost?.accrued ?? 0) < Number(before.cost?.accrued ?? 0))
       this.broken.push('spent money comes back');
-    const { runPolicy } = job.spec;
+    const { runPolicy } = resolve(job.spec);
     if ((status.retries?.user ?? 0) > runPolicy.backoffLimit) this.broken.push('too many retries');
     if ((status.retries?.host ?? 0) > runPolicy.hostFaultLimit) this.broken.push('too many retries of a host');
     if ((status.attempt?.number ?? 0) < (before.attempt?.number ?? 0)) this.broken.push('I5: attempt falls');

@@ -17,7 +17,7 @@ function read(folders: readonly string[]): Sources {
   return new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
 }
 
-/** A build script that writes the generated types; no product module imports it. */
+/** A build script that writes generated files; no product module imports it. */
 const exempt = new Set(['controller/api/generate.ts']);
 
 /** Without comments and the contents of template literals and strings that are no module names. */

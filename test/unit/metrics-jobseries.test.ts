@@ -23,7 +23,7 @@ test.each<[string, Partial<TrainingJobStatus>, number]>([
 });
 
 test('cost is known once the job was taken up, and zero is a cost', () => {
-  expect(jobSeries(job({ startTime: '2026-01-01T00:00:00Z' }), undefined, 0).costUsd).toBe(0);
+  expect(jobSeries(job({ run: { number: 1, specHash: 'a' } }), undefined, 0).costUsd).toBe(0);
   expect(jobSeries(job({}), undefined, 0).costUsd).toBeUndefined();
 });
 

@@ -20,6 +20,7 @@ const row: RunRow = {
   firstAttempt: 3,
   attempts: 7,
   spentUsd: 1.5,
+  pinned: null,
   outputUri: 'file:///volume/models/fit/2',
   manifestSHA256: 'a'.repeat(64),
   completedAt: at(-600),

@@ -50,7 +50,16 @@ describe('a changed restart token', () => {
       restartToken: '2',
       firstAttempt: 4,
     });
-    expect(after).toMatchObject({ phase: 'Pending', startTime: isoAt(0), attempt: { number: 3 } });
+    expect(after).toMatchObject({ phase: 'Pending', attempt: { number: 3 } });
+    // It is taken up, and its runtime looked at, by the next pass.
+    expect(after.startTime).toBeUndefined();
+    const begins = snapshot({
+      status: { ...after, startTime: undefined } as unknown as typeof after,
+      telemetry: old,
+      ...changed,
+    });
+    expect(decide(begins)).toMatchObject({ stage: 'admit', record: { started: true } });
+    expect(nextStatus(begins, decide(begins)).run?.defaults).toMatchObject({ runPolicy: { backoffLimit: 2 } });
     expect(after.cost).toMatchObject({ accrued: '1.7500', earlier: '1.7500' });
     expect(jobCostUsd(after, nowMs)).toBe(1.75);
     const types = after.conditions?.map(({ type }) => type);

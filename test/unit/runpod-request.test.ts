@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Candidate, TrainingJobSpec } from '../../controller/api/trainingjob.ts';
+import type { ResolvedSpec } from '../../controller/api/resolve.ts';
+import type { Candidate } from '../../controller/api/trainingjob.ts';
 import { createBody } from '../../controller/runpod/request.ts';
 
 function body(candidate: Partial<Candidate>, spec: object = {}, compute: object = {}, hardEndSeconds?: number) {
@@ -11,7 +12,7 @@ function body(candidate: Partial<Candidate>, spec: object = {}, compute: object 
       compute: { candidates: [whole], containerDiskGB: 20, ...compute },
       watchdog: { deadManSeconds: 2700 },
       ...spec,
-    } as unknown as TrainingJobSpec,
+    } as unknown as ResolvedSpec,
     candidate: whole,
     podName: 'tj-abcdef-uid-a3-x9q2-job',
     attempt: 3,
@@ -71,7 +72,7 @@ describe('the body of a create', () => {
     [
       "a custom trainer's image",
       { gpu },
-      { trainer: { custom: { image: 'mine:2', command: ['x'] } } },
+      { image: 'mine:2', trainer: { custom: { image: 'mine:2', command: ['x'] } } },
       {},
       { image: 'mine:2' },
     ],

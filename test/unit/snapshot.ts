@@ -1,4 +1,5 @@
 import { podName, uid12 } from '../../controller/api/identity.ts';
+import { resolve } from '../../controller/api/resolve.ts';
 import {
   apiVersion,
   finalizer,
@@ -8,6 +9,7 @@ import {
   type TrainingJobSpec,
   type TrainingJobStatus,
 } from '../../controller/api/trainingjob.ts';
+import { backing, type Runtimes } from '../../controller/reconcile/backing.ts';
 import type { JobAccount, OwnWrites, Policy, Snapshot } from '../../controller/reconcile/snapshot.ts';
 import type { CloudPod } from '../../controller/runpod/cloudpod.ts';
 import type { RunpodError } from '../../controller/runpod/errors.ts';
@@ -160,7 +162,11 @@ export interface SnapshotParts extends Partial<
   readonly suspicious?: boolean;
   readonly own?: Partial<OwnWrites>;
   readonly policy?: Partial<Policy>;
+  readonly runtimes?: Runtimes;
 }
+
+/** A cluster without any runtime. */
+export const noRuntimes: Runtimes = { find: () => 'absent', names: () => [] };
 
 /** A complete snapshot: a job that was taken up, whose operator started an hour ago, with nothing rented. */
 export function snapshot(parts: SnapshotParts = {}): Snapshot {
@@ -175,24 +181,28 @@ export function snapshot(parts: SnapshotParts = {}): Snapshot {
     parts.status === null
       ? { observedGeneration: -1 }
       : { observedGeneration: 1, startTime: isoAt(-120), ...parts.status };
+  const written = {
+    apiVersion,
+    kind,
+    metadata: {
+      name: 'fit',
+      namespace: 'team',
+      uid,
+      resourceVersion: '7',
+      generation: 1,
+      creationTimestamp: isoAt(-121),
+      finalizers: [finalizer],
+      ...parts.metadata,
+    },
+    spec: { ...spec, ...parts.spec },
+    status,
+  };
+  const behind = backing(written, parts.runtimes ?? noRuntimes, parts.ran?.own);
   return {
     nowMs: parts.nowMs ?? nowMs,
-    job: {
-      apiVersion,
-      kind,
-      metadata: {
-        name: 'fit',
-        namespace: 'team',
-        uid,
-        resourceVersion: '7',
-        generation: 1,
-        creationTimestamp: isoAt(-121),
-        finalizers: [finalizer],
-        ...parts.metadata,
-      },
-      spec: { ...spec, ...parts.spec },
-      status,
-    },
+    job: { ...written, spec: resolve(written.spec, behind.words) },
+    written: written.spec,
+    backing: behind,
     status,
     account: { name: 'default', keyPlace: "the operator's key file", closed: undefined, ...parts.account },
     inventory: {

@@ -24,6 +24,7 @@ import {
   type SnapshotParts,
   installation,
   policy,
+  noRuntimes,
 } from './snapshot.ts';
 
 const suspended: SnapshotParts = { spec: { suspend: true } };
@@ -200,6 +201,7 @@ describe('a job without a pod that is to be suspended', () => {
         installation,
         policy,
         runs: { ofJob: () => undefined, succeededBefore: () => undefined },
+        runtimes: noRuntimes,
       },
       job,
     );

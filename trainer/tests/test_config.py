@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -254,6 +255,8 @@ def test_defaults_are_those_of_the_resource():
     assert isinstance(config, TabularConfig)
     for name, schema in properties["parameters"]["properties"].items():
         python_name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-        assert getattr(config.parameters, python_name) == float(schema["default"])
+        said = re.search(r"Default: (.+)\.$", schema["description"])
+        assert said is not None, name
+        assert getattr(config.parameters, python_name) == float(said[1])
     data = properties["dataset"]["properties"]
     assert (config.eval_split, config.seed) == (float(data["evalSplit"]["default"]), data["seed"]["default"])

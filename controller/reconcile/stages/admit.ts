@@ -3,7 +3,10 @@ import { mayHavePod } from '../attempts.ts';
 import { nothing, type Plan, type Say } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
 
-/** May this job rent at all? The finalizer is there before the first paid call (I3). */
+/**
+ * May this job rent at all? The finalizer is there before the first paid call (I3). A job is taken up when its runtime is
+ * there: until then no deadline runs.
+ */
 export function admit(snapshot: Snapshot): Plan | undefined {
   const { job, status } = snapshot;
   if (!job.metadata.finalizers?.includes(finalizer)) {
@@ -15,6 +18,9 @@ export function admit(snapshot: Snapshot): Plan | undefined {
       requeueAfterMs: 0,
     };
   }
+  const { problem } = snapshot.backing;
+  // A pod that was taken over is watched, whatever stands behind its job.
+  if (status.startTime === undefined && problem && !mayHavePod(status.attempt)) return held(snapshot, problem);
   if (status.startTime === undefined) {
     return {
       stage: 'admit',
@@ -26,20 +32,17 @@ export function admit(snapshot: Snapshot): Plan | undefined {
   }
   if (mayHavePod(status.attempt) && snapshot.own.freshIntent !== status.attempt.number) return undefined;
   const why = obstacle(snapshot);
-  return (
-    why && {
-      stage: 'admit',
-      action: nothing,
-      record: {},
-      say: why,
-      requeueAfterMs: snapshot.policy.recheckMs,
-      wantsList: true,
-    }
-  );
+  return why && held(snapshot, why);
+}
+
+/** Nothing is rented, and the job is looked at again after a while. */
+function held({ policy }: Snapshot, say: Say): Plan {
+  return { stage: 'admit', action: nothing, record: {}, say, requeueAfterMs: policy.recheckMs, wantsList: true };
 }
 
 function obstacle(snapshot: Snapshot): Say | undefined {
-  const { missingSecrets, inventory } = snapshot;
+  const { missingSecrets, inventory, backing } = snapshot;
+  if (backing.problem) return backing.problem;
   if (snapshot.account.closed) return snapshot.account.closed;
   if (missingSecrets.length > 0) return { reason: 'SecretMissing', message: missingSecrets.join(' '), stalled: true };
   const account = accountTrouble(snapshot);

@@ -1,4 +1,5 @@
 import type { RunRow } from '../../telemetry/store/store.ts';
+import type { Pinned } from '../backing.ts';
 import { concluded } from '../outcome.ts';
 import { nothing, type Plan, type RecalledRun } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -21,7 +22,9 @@ function resumed(snapshot: Snapshot, own: RunRow): Plan {
   const { restartToken } = snapshot.job.spec;
   const same = own.restartToken === restartToken;
   const recalled: RecalledRun = {
-    run: { number: same ? own.run : own.run + 1, firstAttempt: same ? own.firstAttempt : own.attempts + 1 },
+    run: same
+      ? { number: own.run, firstAttempt: own.firstAttempt, ...(own.pinned !== null && pinnedOf(own.pinned)) }
+      : { number: own.run + 1, firstAttempt: own.attempts + 1 },
     spentUsd: own.spentUsd,
     ...(same && own.outputUri !== null && { output: outputOf(own) }),
   };
@@ -53,6 +56,10 @@ function alreadyTrained(snapshot: Snapshot, twin: RunRow): Plan {
     ...(twin.outputUri !== null && { output: outputOf(twin) }),
   };
   return { ...ended, record: { ...ended.record, started: true, recalled } };
+}
+
+function pinnedOf(text: string): Pinned {
+  return JSON.parse(text) as Pinned;
 }
 
 function outputOf({ outputUri, manifestSHA256 }: RunRow): NonNullable<RecalledRun['output']> {

@@ -30,6 +30,8 @@ export interface RunRow {
   readonly attempts: number;
   /** USD that its attempts, and those of earlier runs, cost; but for one that goes on. */
   readonly spentUsd: number;
+  /** JSON of what the run is pinned to; null in rows from before there was such a thing. */
+  readonly pinned: string | null;
   readonly outputUri: string | null;
   readonly manifestSHA256: string | null;
   /** Epoch milliseconds of its end; null while it runs. */

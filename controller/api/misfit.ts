@@ -1,0 +1,28 @@
+import { resolve } from './resolve.ts';
+import type { TrainingJobSpec } from './trainingjob.ts';
+import type { TrainingRuntimeSpec } from './trainingruntime.ts';
+
+const tabularMetrics = ['eval/loss', 'eval/accuracy', 'eval/auc'];
+
+/**
+ * Why a job cannot be run with a runtime: a sentence, or undefined. Each of the two is valid by itself; the API server cannot
+ * look at both at once.
+ */
+export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): string | undefined {
+  const { tabular, custom } = words.trainer ?? {};
+  const meant = tabular ? 'tabular' : custom ? 'custom' : undefined;
+  const is = spec.trainer.tabular ? 'tabular' : 'custom';
+  if (meant !== undefined && meant !== is)
+    return `is for jobs with spec.trainer.${meant}, and this one has spec.trainer.${is}; name a runtime for ${is} jobs in spec.runtimeRef, or leave it out.`;
+  const { checkpoints, evaluation, scoring } = resolve(spec, words);
+  const saves = checkpoints?.everySteps;
+  const evaluates = evaluation?.everySteps;
+  if (saves !== undefined && (evaluates === undefined || saves % evaluates !== 0)) {
+    const every = evaluates === undefined ? 'no evaluation.everySteps' : `evaluation.everySteps ${evaluates}`;
+    return `and this job come to checkpoints.everySteps ${saves} with ${every}, and checkpoints are saved at evaluations; set spec.evaluation.everySteps and spec.checkpoints.everySteps so that the second is a multiple of the first.`;
+  }
+  const metric = scoring.metric?.name;
+  if (is === 'tabular' && metric !== undefined && !tabularMetrics.includes(metric))
+    return `scores by ${metric}, which a tabular job does not report; set spec.scoring.metric.name to one of ${tabularMetrics.join(', ')}.`;
+  return undefined;
+}

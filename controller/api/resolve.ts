@@ -1,0 +1,96 @@
+import { ownDefaults } from './defaults.ts';
+import type { EnvVar, TrainingJob } from './trainingjob.ts';
+import type { TrainingJobSpec } from './trainingjob.ts';
+import type { TrainingRuntimeSpec } from './trainingruntime.ts';
+
+type Trainer = TrainingJobSpec['trainer'];
+type Tabular = NonNullable<Trainer['tabular']>;
+/** With what `Default` always has. */
+type Filled<Part, Default> = Part & {
+  readonly [Name in keyof Default]: Name extends keyof Part ? NonNullable<Part[Name]> : never;
+};
+
+/** What a job comes to: its own words, then its runtime's, then the operator's. Whatever acts on a job acts on this. */
+export type ResolvedSpec = Omit<
+  TrainingJobSpec,
+  'trainer' | 'compute' | 'checkpoints' | 'scoring' | 'runPolicy' | 'watchdog'
+> & {
+  /** Undefined: the operator's own trainer image. */
+  readonly image: string | undefined;
+  readonly trainer: Omit<Trainer, 'tabular'> & {
+    readonly tabular?: Omit<Tabular, 'parameters'> & {
+      readonly parameters: Required<NonNullable<Tabular['parameters']>>;
+    };
+  };
+  readonly compute: Filled<TrainingJobSpec['compute'], typeof ownDefaults.compute>;
+  readonly checkpoints?: Filled<NonNullable<TrainingJobSpec['checkpoints']>, typeof ownDefaults.checkpoints>;
+  readonly scoring: NonNullable<TrainingJobSpec['scoring']>;
+  readonly runPolicy: Filled<NonNullable<TrainingJobSpec['runPolicy']>, typeof ownDefaults.runPolicy>;
+  readonly watchdog: Required<NonNullable<TrainingJobSpec['watchdog']>>;
+};
+
+export type ResolvedJob = Omit<TrainingJob, 'spec'> & { readonly spec: ResolvedSpec };
+
+/**
+ * What stands behind a job's own words, whole: a runtime's words, and the operator's where it has none. `words` is the spec of
+ * a runtime, or defaults that a run is pinned to, which are of the same shape. Only what concerns the job is in it.
+ */
+export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = {}): TrainingRuntimeSpec {
+  const { tabular, env } = words.trainer ?? {};
+  const trainer = {
+    ...(spec.trainer.tabular && {
+      tabular: { parameters: { ...ownDefaults.trainer.tabular.parameters, ...tabular?.parameters } },
+    }),
+    ...(env && { env }),
+  };
+  return {
+    ...(words.image !== undefined && { image: words.image }),
+    ...(Object.keys(trainer).length > 0 && { trainer }),
+    compute: { ...ownDefaults.compute, ...words.compute },
+    ...(words.evaluation && { evaluation: words.evaluation }),
+    ...(spec.checkpoints && { checkpoints: { ...ownDefaults.checkpoints, ...words.checkpoints } }),
+    // A strategy and its metric belong together.
+    scoring: words.scoring ?? ownDefaults.scoring,
+    runPolicy: { ...ownDefaults.runPolicy, ...words.runPolicy },
+    watchdog: { ...ownDefaults.watchdog, ...words.watchdog },
+  };
+}
+
+/** Total. The words of a runtime, the defaults kept of them, and what it once came to with either all give the same. */
+export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): ResolvedSpec {
+  const defaults = defaultsFor(spec, words);
+  const { tabular, custom } = spec.trainer;
+  const env = merged(defaults.trainer?.env, spec.trainer.env);
+  const evaluation = spec.evaluation ?? defaults.evaluation;
+  return {
+    ...spec,
+    image: custom?.image ?? defaults.image,
+    trainer: {
+      ...(custom && { custom }),
+      ...(tabular && {
+        tabular: { ...tabular, parameters: { ...defaults.trainer?.tabular?.parameters, ...tabular.parameters } },
+      }),
+      ...(env && { env }),
+    },
+    compute: { ...defaults.compute, ...spec.compute },
+    ...(evaluation && { evaluation }),
+    ...(spec.checkpoints && { checkpoints: { ...defaults.checkpoints, ...spec.checkpoints } }),
+    scoring: spec.scoring ?? defaults.scoring,
+    runPolicy: { ...defaults.runPolicy, ...spec.runPolicy },
+    watchdog: { ...defaults.watchdog, ...spec.watchdog },
+  } as ResolvedSpec;
+}
+
+/** A job as its status alone tells it: with the defaults that its run is pinned to. */
+export function resolved(job: TrainingJob): ResolvedJob {
+  return { ...job, spec: resolve(job.spec, job.status?.run?.defaults) };
+}
+
+function merged(
+  behind: readonly EnvVar[] | undefined,
+  own: readonly EnvVar[] | undefined,
+): readonly EnvVar[] | undefined {
+  if (!behind || !own) return own ?? behind;
+  const names = new Set(own.map(({ name }) => name));
+  return [...behind.filter(({ name }) => !names.has(name)), ...own];
+}

@@ -1,0 +1,162 @@
+/**
+ * The resource definitions of ClusterTrainingRuntime and TrainingRuntime, made from that of TrainingJob: what a runtime may say
+ * has there the same name, description and rules. Read by generate.ts alone.
+ */
+export type Schema = { readonly [key: string]: unknown };
+
+const group = 'training.finetunelab.ai';
+
+/** What of `spec.trainer.tabular` is a job's own: which model, of which data. */
+const ofTheJob = ['modelType', 'dataset', 'target', 'features'];
+
+export const runtimeKinds = [
+  { kind: 'ClusterTrainingRuntime', plural: 'clustertrainingruntimes', scope: 'Cluster' },
+  { kind: 'TrainingRuntime', plural: 'trainingruntimes', scope: 'Namespaced' },
+] as const;
+
+export type RuntimeKind = (typeof runtimeKinds)[number];
+
+/** A whole CustomResourceDefinition. `job` is the schema of a TrainingJob's spec. */
+export function runtimeCrd({ kind, plural, scope }: RuntimeKind, job: Schema): Schema {
+  const scoped = scope === 'Cluster' ? 'TrainingJobs of all namespaces' : 'TrainingJobs of its namespace';
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope,
+      names: { kind, listKind: `${kind}List`, plural, singular: kind.toLowerCase() },
+      versions: [
+        {
+          name: 'v1alpha1',
+          served: true,
+          storage: true,
+          additionalPrinterColumns: [
+            { name: 'Image', type: 'string', jsonPath: '.spec.image' },
+            { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+          ],
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              description: `${kind} is an image and defaults for ${scoped} that name it in spec.runtimeRef; what a job says itself goes before.`,
+              required: ['spec'],
+              properties: {
+                apiVersion: { type: 'string' },
+                kind: { type: 'string' },
+                metadata: { type: 'object' },
+                spec: runtimeSpec(job),
+              },
+            },
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** The one shape that both kinds share. */
+export function runtimeSpec(job: Schema): Schema {
+  const tabular = at(job, 'trainer', 'tabular');
+  const evaluation = at(job, 'evaluation');
+  return {
+    type: 'object',
+    description: 'What stands behind a job; each field is described, and ruled, as in a TrainingJob.',
+    'x-kubernetes-validations': [
+      {
+        rule: '!has(self.checkpoints) || !has(self.checkpoints.everySteps) || !has(self.evaluation) || self.checkpoints.everySteps % self.evaluation.everySteps == 0',
+        message:
+          'spec.checkpoints.everySteps: must be a multiple of spec.evaluation.everySteps, because checkpoints are saved at evaluations',
+      },
+    ],
+    properties: {
+      image: {
+        ...at(job, 'trainer', 'custom', 'image'),
+        description:
+          "Image whose entry point is the agent (trainingjob agent); spec.trainer.custom.image of a job goes before it. The operator's own trainer image when absent.",
+      },
+      trainer: {
+        type: 'object',
+        description: 'Which jobs it is for, by their kind of trainer; jobs of any kind when neither is there.',
+        'x-kubernetes-validations': [
+          {
+            rule: '!(has(self.tabular) && has(self.custom))',
+            message: 'spec.trainer: write at most one of tabular and custom',
+          },
+        ],
+        properties: {
+          tabular: {
+            type: 'object',
+            description: 'For jobs with spec.trainer.tabular: defaults for them.',
+            properties: without(members(tabular), ofTheJob),
+          },
+          custom: {
+            type: 'object',
+            description: 'For jobs with spec.trainer.custom; what is started is the word of each job.',
+          },
+          env: runtimeEnv(at(job, 'trainer', 'env')),
+        },
+      },
+      compute: {
+        type: 'object',
+        description: 'What the image needs of a pod.',
+        properties: only(members(at(job, 'compute')), ['minCudaVersion', 'containerDiskGB']),
+      },
+      evaluation,
+      checkpoints: {
+        type: 'object',
+        description: 'How often checkpoints are saved and how many stay, for jobs that store any.',
+        properties: only(members(at(job, 'checkpoints')), ['everySteps', 'keepBest', 'keepLast']),
+      },
+      scoring: at(job, 'scoring'),
+      runPolicy: {
+        ...at(job, 'runPolicy'),
+        // It deletes a user's object, so it is only that user's word.
+        properties: without(members(at(job, 'runPolicy')), ['ttlSecondsAfterFinished']),
+      },
+      watchdog: at(job, 'watchdog'),
+    },
+  };
+}
+
+/** As a job's, but shorter, because status shows it; keys of buckets come from the job alone. */
+function runtimeEnv(env: Schema): Schema {
+  const items = env['items'] as Schema;
+  const properties = members(items);
+  return {
+    ...env,
+    description:
+      "Environment of the trainer; an entry of the same name in spec.trainer.env of a job goes before. Values are shown in the status of jobs: write secretKeyRef for what is secret, which names a Secret of the job's own namespace.",
+    maxItems: 16,
+    items: {
+      ...items,
+      'x-kubernetes-validations': [
+        ...(items['x-kubernetes-validations'] as readonly unknown[]),
+        {
+          rule: "!self.name.startsWith('AWS_')",
+          message:
+            'AWS_ names belong to the job, which names the keys of its buckets; write secretRef beside the addresses in the TrainingJob',
+        },
+      ],
+      properties: { ...properties, value: { ...(properties['value'] as Schema), maxLength: 1024 } },
+    },
+  };
+}
+
+function at(schema: Schema, ...path: readonly string[]): Schema {
+  const found = path.reduce<Schema | undefined>((inner, name) => inner && (members(inner)[name] as Schema), schema);
+  if (!found) throw new Error(`crds/trainingjobs.yaml: spec has no ${path.join('.')}`);
+  return found;
+}
+
+function members(schema: Schema): Schema {
+  return (schema['properties'] ?? {}) as Schema;
+}
+
+function only(properties: Schema, names: readonly string[]): Schema {
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => names.includes(name)));
+}
+
+function without(properties: Schema, names: readonly string[]): Schema {
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => !names.includes(name)));
+}

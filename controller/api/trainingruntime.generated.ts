@@ -1,0 +1,210 @@
+// Generated from crds/trainingruntimes.yaml by controller/api/generate.ts; edit the CRD and run `make generate`.
+
+/**
+ * What stands behind a job; each field is described, and ruled, as in a TrainingJob.
+ */
+export interface TrainingRuntimeSpec {
+/**
+ * Image whose entry point is the agent (trainingjob agent); spec.trainer.custom.image of a job goes before it. The operator's own trainer image when absent.
+ */
+image?: string
+/**
+ * Which jobs it is for, by their kind of trainer; jobs of any kind when neither is there.
+ */
+trainer?: {
+/**
+ * For jobs with spec.trainer.tabular: defaults for them.
+ */
+tabular?: {
+/**
+ * Hyper-parameters, named as in XGBoost; decimals are strings.
+ */
+parameters?: {
+/**
+ * Boosting rounds; one round is one step. Default: 100.
+ */
+nEstimators?: number
+/**
+ * Depth of a tree. Default: 6.
+ */
+maxDepth?: number
+/**
+ * Shrinkage of each round. Default: 0.1.
+ */
+learningRate?: string
+/**
+ * Share of the rows that each round sees. Default: 0.8.
+ */
+subsample?: string
+/**
+ * Share of the columns that each tree sees. Default: 0.8.
+ */
+colsampleBytree?: string
+/**
+ * Least sum of instance weight in a leaf. Default: 1.
+ */
+minChildWeight?: string
+/**
+ * Least loss reduction of a split. Default: 0.
+ */
+gamma?: string
+/**
+ * L1 penalty on weights. Default: 0.
+ */
+regAlpha?: string
+/**
+ * L2 penalty on weights. Default: 1.
+ */
+regLambda?: string
+/**
+ * Seed of the model's own sampling. Default: 42.
+ */
+randomState?: number
+}
+}
+/**
+ * For jobs with spec.trainer.custom; what is started is the word of each job.
+ */
+custom?: {
+
+}
+/**
+ * Environment of the trainer; an entry of the same name in spec.trainer.env of a job goes before. Values are shown in the status of jobs: write secretKeyRef for what is secret, which names a Secret of the job's own namespace.
+ */
+env?: {
+/**
+ * Name of the variable.
+ */
+name: string
+/**
+ * Its value, in the clear.
+ */
+value?: string
+/**
+ * Where its value is read from.
+ */
+valueFrom?: {
+/**
+ * One key of a Secret in the job's own namespace.
+ */
+secretKeyRef: {
+/**
+ * Name of the Secret.
+ */
+name: string
+/**
+ * Key in the Secret's data.
+ */
+key: string
+}
+}
+}[]
+}
+/**
+ * What the image needs of a pod.
+ */
+compute?: {
+/**
+ * Lowest CUDA version of the host, for GPU candidates.
+ */
+minCudaVersion?: string
+/**
+ * Disk of the container in GB; wiped when the container restarts. Default: 20.
+ */
+containerDiskGB?: number
+}
+/**
+ * When the model is evaluated; a tenth of the run when absent.
+ */
+evaluation?: {
+/**
+ * Steps between evaluations; clamped to the run's length, and that is reported.
+ */
+everySteps: number
+}
+/**
+ * How often checkpoints are saved and how many stay, for jobs that store any.
+ */
+checkpoints?: {
+/**
+ * Steps between checkpoints, a multiple of evaluation.everySteps; every evaluation when absent. A new best is saved besides.
+ */
+everySteps?: number
+/**
+ * Best checkpoints that stay; the best of all is never removed. Default: 1.
+ */
+keepBest?: number
+/**
+ * Newest checkpoints that stay. Default: 2.
+ */
+keepLast?: number
+}
+/**
+ * How evaluations are ranked; the lowest score is the best step. Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
+ */
+scoring?: {
+/**
+ * MultiMetric weighs eval loss, the gap to train loss, perplexity and improvement; SingleMetric takes one metric.
+ */
+strategy: ("MultiMetric" | "SingleMetric")
+/**
+ * The metric of SingleMetric.
+ */
+metric?: {
+/**
+ * Name as reported at evaluations.
+ */
+name: string
+/**
+ * Whether less or more of it is better.
+ */
+goal: ("Minimize" | "Maximize")
+}
+}
+/**
+ * How long each part may take, and how often it is tried again.
+ */
+runPolicy?: {
+/**
+ * Most retries after faults of the trainer itself: an error, too little memory, a failed upload, no progress. Wrong configuration or data and a run that diverged are never tried again. Default: 2.
+ */
+backoffLimit?: number
+/**
+ * Most retries after faults of the host: a pod that vanished or stopped, a trainer that never connected or fell silent, hardware that failed its checks. Default: 5.
+ */
+hostFaultLimit?: number
+/**
+ * Most retries after interruptions: a pod that was ended from outside, or that ended itself because it had lost the operator. Default: 20.
+ */
+interruptionLimit?: number
+/**
+ * Most seconds of running over all attempts of the run, each from its trainer's first contact; then it is stopped with a checkpoint and the job fails. No limit when absent.
+ */
+activeDeadlineSeconds?: number
+/**
+ * Most seconds without any pod before the job fails. Default: 14400.
+ */
+placementDeadlineSeconds?: number
+/**
+ * Most seconds from the create of a pod to the trainer's first contact. Default: 1200.
+ */
+startDeadlineSeconds?: number
+}
+/**
+ * What counts as a dead trainer.
+ */
+watchdog?: {
+/**
+ * Most seconds without any report before the attempt is ended. Default: 300.
+ */
+heartbeatTimeoutSeconds?: number
+/**
+ * Most seconds in which a trainer that has reported a step or a stage reports no further one; then it is stopped with a checkpoint and the attempt counts as a fault of the trainer. Default: 1800.
+ */
+noProgressTimeoutSeconds?: number
+/**
+ * Seconds after which a pod that no longer hears of the operator stores a checkpoint and ends itself. A change is taken by the next attempt. Default: 2700.
+ */
+deadManSeconds?: number
+}
+}

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { ownDefaults } from '../../controller/api/defaults.ts';
+
+interface Schema {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+const crd = (file: string): Schema =>
+  parse(readFileSync(join(import.meta.dirname, '../../crds', file), 'utf8')).spec.versions[0].schema.openAPIV3Schema
+    .properties.spec;
+
+/** Every field with a description that ends in its default, by path; `scoring` is one value. */
+function said(schema: Schema, path = ''): Readonly<Record<string, string>> {
+  const words = /Default: (.+)\.$/.exec(schema.description ?? '')?.[1];
+  if (words !== undefined) return { [path]: words };
+  const inner = Object.entries(schema.properties ?? {});
+  return Object.assign({}, ...inner.map(([name, value]) => said(value, `${path}.${name}`))) as Record<string, string>;
+}
+
+function meant(value: unknown, path = ''): Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null) return { [path]: String(value) };
+  if (path === '.scoring') return { [path]: inline(value) };
+  return Object.assign({}, ...Object.entries(value).map(([name, inner]) => meant(inner, `${path}.${name}`))) as Record<
+    string,
+    string
+  >;
+}
+
+function inline(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  const members = Object.entries(value).map(([name, inner]) => `${name}: ${inline(inner)}`);
+  return `{${members.join(', ')}}`;
+}
+
+test.each(['trainingjobs.yaml', 'clustertrainingruntimes.yaml', 'trainingruntimes.yaml'])(
+  '%s says each default of the operator, and no other',
+  (file) => expect(said(crd(file))).toEqual(meant(ownDefaults)),
+);
+
+test('a field with a default that a runtime may set has none in the schema, or the words of a job could not be told from it', () => {
+  const filled = (schema: Schema): boolean =>
+    schema.default !== undefined || Object.values(schema.properties ?? {}).some(filled);
+  expect(filled(crd('clustertrainingruntimes.yaml'))).toBe(false);
+});
