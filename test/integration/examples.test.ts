@@ -4,6 +4,7 @@ import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
 
 const examples = new URL('../../crds/examples/', import.meta.url).pathname;
+const runtimes = new URL('../../crds/runtimes/', import.meta.url).pathname;
 const files = (kind: string): readonly string[] =>
   readdirSync(`${examples}${kind}`).filter((file) => file.endsWith('.yaml'));
 
@@ -24,6 +25,10 @@ describe('examples, applied to a real API server', () => {
 
   test.each(files('valid'))('valid/%s is accepted', async (file) => {
     expect(await apply(`${examples}valid/${file}`)).toContain('created');
+  });
+
+  test.each(readdirSync(runtimes))('runtimes/%s is accepted, and named after its file', async (file) => {
+    expect(await apply(`${runtimes}${file}`)).toContain(`${file.replace('.yaml', '')} created`);
   });
 
   test.each(files('invalid'))('invalid/%s is refused with its sentence', async (file) => {

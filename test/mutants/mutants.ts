@@ -307,4 +307,26 @@ export const mutants: readonly Mutant[] = [
     ],
     tests: ['trainer/tests/test_tabular.py::test_best_checkpoint_survives_rotation'],
   },
+  {
+    name: 'a run takes its runtime anew with each attempt',
+    edits: [
+      {
+        file: 'controller/reconcile/backing.ts',
+        old: 'if (outcome || (words && isPinned(status, own))) return { words };',
+        new: 'if (outcome) return { words };',
+      },
+    ],
+    tests: ['test/unit/backing.test.ts'],
+  },
+  {
+    name: "a runtime's words go before the job's",
+    edits: [
+      {
+        file: 'controller/api/resolve.ts',
+        old: 'runPolicy: { ...defaults.runPolicy, ...spec.runPolicy },',
+        new: 'runPolicy: { ...spec.runPolicy, ...defaults.runPolicy },',
+      },
+    ],
+    tests: ['test/property/resolve.test.ts'],
+  },
 ];
