@@ -38,7 +38,7 @@ describe('the life of a job', () => {
     expect(columns(table)).toEqual(all);
     expect(table).toMatch(/shown +Succeeded +30 +100 /);
     const wide = await kubectl(rig.plane, ['get', 'tj', '-A', '-o', 'wide']);
-    expect(columns(wide)).toEqual([...all, 'DC', 'ATTEMPTS', 'REASON', 'ETA', 'POD']);
+    expect(columns(wide)).toEqual([...all, 'DC', 'ATTEMPTS', 'REASON', 'ETA', 'POD', 'ACCOUNT']);
     const described = await kubectl(rig.plane, ['describe', 'tj', 'shown', '-n', namespace]);
     for (const reason of ['PodRented', 'TrainerConnected', 'NewBest', 'Completed']) expect(described).toContain(reason);
     const explained = await kubectl(rig.plane, ['explain', 'tj.spec', '--recursive']);
