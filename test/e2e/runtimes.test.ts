@@ -150,6 +150,20 @@ describe('a job and its runtime', () => {
     expect(asked('early')).toMatchObject([{ image: 'stub:succeed', disk: 20 }]);
   }, 60_000);
 
+  test('waits for a Secret that the runtime names, and follows an edit of it as long as it has asked for no pod', async () => {
+    const env = [{ name: 'HF_TOKEN', valueFrom: { secretKeyRef: { name: 'hf', key: 'token' } } }];
+    await apply('ClusterTrainingRuntime', 'edited', { image: 'stub:never', trainer: { env } });
+    await rig.create(namespace, 'follows', custom({ name: 'edited' }));
+    const waits = await until('follows', (job) => condition(job, 'Ready')?.reason === 'SecretMissing');
+    expect(condition(waits, 'Ready')?.message).toContain(`env HF_TOKEN: Secret hf is not in namespace ${namespace};`);
+    expect(waits.status?.run?.defaults).toMatchObject({ image: 'stub:never', trainer: { env } });
+    await apply('ClusterTrainingRuntime', 'edited', { image: 'stub:succeed' });
+    const { status } = await until('follows', (job) => job.status?.phase === 'Succeeded');
+    expect(status?.run).toMatchObject({ runtime: { generation: 2 }, defaults: { image: 'stub:succeed' } });
+    expect(status?.run?.defaults).not.toHaveProperty('trainer');
+    expect(asked('follows')).toMatchObject([{ image: 'stub:succeed' }]);
+  }, 60_000);
+
   test('tells that a runtime is for another kind of trainer, and goes on when the job names another', async () => {
     await apply('ClusterTrainingRuntime', 'tables-only', { trainer: { tabular: {} } });
     await apply('ClusterTrainingRuntime', 'any', { image: 'stub:succeed' });

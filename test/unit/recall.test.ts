@@ -55,6 +55,15 @@ describe('what the store knows of a run', () => {
     expect(next.record.attempt).toMatchObject({ number: 8, state: 'Intent' });
   });
 
+  test('what the store kept of its defaults and cannot be read pins nothing, and stops nothing', () => {
+    const own: RunRow = { ...row, outcome: 'Running', pinned: '{"defaults":' };
+    const lost = snapshot({ ...wiped, ran: { own, twin: undefined } });
+    expect(nextStatus(lost, decide(lost)).run).toMatchObject({
+      number: 2,
+      defaults: { runPolicy: { backoffLimit: 2 } },
+    });
+  });
+
   test('a wiped status whose restart token was changed begins the next run', () => {
     const lost = snapshot({ ...wiped, spec: { restartToken: 'again' }, ran: { own: row, twin: undefined } });
     const status = nextStatus(lost, decide(lost));

@@ -58,8 +58,13 @@ function alreadyTrained(snapshot: Snapshot, twin: RunRow): Plan {
   return { ...ended, record: { ...ended.record, started: true, recalled } };
 }
 
+/** What cannot be read pins nothing: no row may make a pass throw (I10). */
 function pinnedOf(text: string): Pinned {
-  return JSON.parse(text) as Pinned;
+  try {
+    return JSON.parse(text) as Pinned;
+  } catch {
+    return {};
+  }
 }
 
 function outputOf({ outputUri, manifestSHA256 }: RunRow): NonNullable<RecalledRun['output']> {
