@@ -1,8 +1,8 @@
 """The agent's life: preflight, configuration, run, final report, hold, and the pod's end."""
 
 import os
-import queue
 import signal
+import socket
 import sys
 import threading
 import time
@@ -71,6 +71,8 @@ class _Agent:
         self._failure: str | None = None
         self._sender: Sender | None = None
         self._left = threading.Event()
+        # Where signals are written to, for as long as the process lives.
+        self._open: socket.socket | None = None
 
     def live(self) -> int:
         self._dead_man.start()
@@ -102,17 +104,20 @@ class _Agent:
         return self._report(config, sender, final)
 
     def _listen_to_signals(self) -> None:
-        # A handler runs in the middle of anything, locks held; only a queue may be touched there.
-        arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+        # A Python handler runs in the main thread, which may wait for its child in the kernel while another thread got the
+        # signal; and it may touch nothing there. The bytes come at once, whoever got it.
+        told, tell = socket.socketpair()
+        tell.setblocking(False)
 
         def obey() -> None:
-            while True:
-                arrived.get()
+            while told.recv(1):
                 self._terminated()
 
         threading.Thread(target=obey, name="signals", daemon=True).start()
+        signal.set_wakeup_fd(tell.fileno())
+        self._open = tell
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _frame: arrived.put(number))
+            signal.signal(number, lambda _number, _frame: None)
 
     def _configuration(self) -> Any:
         """Asks until there is a configuration; None when the pod is to end instead."""
