@@ -3,7 +3,8 @@ import os
 import pytest
 
 from tests.operatorserver import OperatorServer
-from tests.pod import Pod
+from tests.pod import UID, Pod
+from tests.puller import Puller
 from trainingjob import reporting
 
 # The tables are small: threads that wait for each other cost more than they save, above all on a machine with other work.
@@ -21,20 +22,31 @@ def fresh_reporting(monkeypatch):
 
 
 @pytest.fixture
-def start(tmp_path):
+def transport():
+    """Who calls whom. A test that is played both ways is marked with `both_ways`."""
+    return "push"
+
+
+@pytest.fixture
+def start(tmp_path, transport):
     """Starts a server and a pod for a configuration; ends both, and whatever the agent left."""
     made = []
+    pullers = []
 
     def start(config, *, refuses=lambda _event: False, faults=(), env=None, **state):
         server = OperatorServer(config, refuses)
         server.faults = list(faults)
         for name, value in state.items():
             setattr(server, name, value)
-        pod = Pod(tmp_path / "disk", server, **(env or {}))
+        pod = Pod(tmp_path / "disk", server, transport, **(env or {}))
         made.append((server, pod))
+        if transport == "pull":
+            pullers.append(Puller(pod.address, server, UID))
         return server, pod
 
     yield start
+    for puller in pullers:
+        puller.close()
     for server, pod in made:
         pod.kill()
         server.close()

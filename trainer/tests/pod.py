@@ -10,7 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.operatorserver import POD_ID, POD_KEY, TOKEN, OperatorServer
+from tests.puller import PORT, free_address
 from tests.waiting import PATIENCE_SECONDS
 from trainingjob.storage.s3settings import VARIABLES
 
@@ -25,11 +28,21 @@ def custom(program, **members):
     return {"job": JOB, "trainer": {"custom": {"command": command}}, "agent": QUICK, **members}
 
 
+# Plays a test with an agent that calls the operator, and with one that the operator calls.
+both_ways = pytest.mark.parametrize("transport", ["push", "pull"])
+
+
 class Pod:
     """One pod: its disk, its environment, and the agent in it."""
 
-    def __init__(self, disk: Path, server: OperatorServer, **env: str) -> None:
+    def __init__(self, disk: Path, server: OperatorServer, transport: str = "push", **env: str) -> None:
         self.disk = disk
+        self.address = free_address()
+        reached = (
+            {"TRAININGJOB_URL": f"{server.url}/"}
+            if transport == "push"
+            else {"TRAININGJOB_PORT": str(PORT), f"TRAININGJOB_LISTEN_{PORT}": "{}:{}".format(*self.address)}
+        )
         self.disk.mkdir(exist_ok=True)
         self._env = {
             # A pod has what the operator gives it: no keys of whoever runs the tests.
@@ -38,7 +51,7 @@ class Pod:
             "TRAININGJOB_NAMESPACE": "default",
             "TRAININGJOB_NAME": "job",
             "TRAININGJOB_ATTEMPT": "1",
-            "TRAININGJOB_URL": f"{server.url}/",
+            **reached,
             "TRAININGJOB_TOKEN": TOKEN,
             "RUNPOD_POD_ID": POD_ID,
             "RUNPOD_API_KEY": POD_KEY,

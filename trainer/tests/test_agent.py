@@ -8,11 +8,12 @@ import pytest
 
 from tests.demojob import demo_config, with_parameters
 from tests.operatorserver import POD_ID
-from tests.pod import JOB, QUICK, REPORTS, UID, check_reports, custom
+from tests.pod import JOB, QUICK, REPORTS, UID, both_ways, check_reports, custom
 from tests.waiting import wait_until
 from trainingjob.storage.manifest import verify
 
 
+@both_ways
 def test_trainer_that_succeeds(start):
     server, pod = start(custom(REPORTS))
     final = server.wait_for_final()
@@ -33,6 +34,7 @@ def test_signs_of_life_go_on_through_training_and_holding(start):
     server.wait_for(lambda: sum(body.get("step") == 7 for body in server.signs_of_life) >= 3)
 
 
+@both_ways
 @pytest.mark.parametrize(
     "faults",
     [
@@ -56,11 +58,13 @@ def test_every_event_arrives_once_and_in_order(start, faults):
     assert (server.faults, server.redirected) == ([], 0)
 
 
+@both_ways
 def test_configuration_is_asked_for_until_it_is_there(start):
     server, _pod = start(custom(REPORTS), config_faults=[503, 401, 500])
     assert server.wait_for_final()["outcome"] == "Succeeded"
 
 
+@both_ways
 def test_token_is_renewed(start):
     server, _pod = start(custom(REPORTS), token="a-newer-one")
     server.wait_for_final()
@@ -213,6 +217,7 @@ def test_result_and_failure_of_a_trainer_go_into_the_final_report(start):
     assert (final["message"], final["reason"], "output" in final) == ("this is why", "Diverged", False)
 
 
+@both_ways
 def test_refused_event_is_set_aside_alone(start):
     program = "for step in range(1, 41): point(step)"
     server, pod = start(custom(writes(program)), refuses=lambda event: event.get("step") in (7, 8, 30))

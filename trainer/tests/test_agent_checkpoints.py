@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.operatorserver import STOP
-from tests.pod import custom
+from tests.pod import both_ways, custom
 
 KEEPS = """
     import os, sys, time
@@ -40,6 +40,7 @@ def test_checkpoint_command_reaches_the_trainer_once_however_often_it_is_repeate
     assert server.steps == [1, 2]
 
 
+@both_ways
 def test_checkpoint_command_that_came_before_the_trainer_waits_for_it(start):
     server, _pod = start(custom(KEEPS), commands=[checkpoint(1)], pod_answers_after=2)
     server.wait_for(lambda: server.steps == [1])

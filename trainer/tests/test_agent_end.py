@@ -5,10 +5,11 @@ import itertools
 import json
 
 from tests.operatorserver import STOP
-from tests.pod import DEAF, HANGS, QUICK, REPORTS, check_reports, custom, is_alive
+from tests.pod import DEAF, HANGS, QUICK, REPORTS, both_ways, check_reports, custom, is_alive
 from tests.waiting import wait_until
 
 
+@both_ways
 def test_stop_command_lets_the_trainer_end_in_order(start):
     server, pod = start(custom(HANGS))
     server.wait_for(lambda: any(event["type"] == "point" for event in server.ledger.events))
@@ -62,6 +63,7 @@ def test_stop_before_the_training_begins_starts_nothing(start):
     assert server.steps == []
 
 
+@both_ways
 def test_termination_ends_the_trainer_and_is_reported(start):
     server, pod = start(custom(HANGS))
     server.wait_for(lambda: server.steps == [1])
@@ -72,6 +74,7 @@ def test_termination_ends_the_trainer_and_is_reported(start):
     assert server.deletes == 0
 
 
+@both_ways
 def test_superseded_pod_kills_its_trainer_and_ends_itself(start):
     server, _pod = start(custom(DEAF))
     server.wait_for(lambda: len(server.steps) == 2)
@@ -85,6 +88,7 @@ def test_superseded_pod_kills_its_trainer_and_ends_itself(start):
         assert not server.changed.wait_for(lambda: len(server.requests) > reports, 1)
 
 
+@both_ways
 def test_superseded_before_it_has_a_configuration(start):
     server, pod = start(custom(REPORTS), config_faults=[410])
     server.wait_for(lambda: server.deletes == 1)
@@ -92,6 +96,7 @@ def test_superseded_before_it_has_a_configuration(start):
     pod.end()
 
 
+@both_ways
 def test_pod_ends_itself_when_nobody_ends_it_after_the_final_report(start):
     server, pod = start(custom(REPORTS, agent={**QUICK, "holdSeconds": 0.5}))
     server.wait_for(lambda: server.deletes == 1)
@@ -103,6 +108,7 @@ def test_pod_ends_itself_when_nobody_ends_it_after_the_final_report(start):
     assert pod.end() == 0
 
 
+@both_ways
 def test_pod_ends_itself_when_nobody_takes_the_final_report(start, tmp_path):
     storage = {"checkpoints": None, "output": (tmp_path / "out").as_uri()}
     server, pod = start(custom(REPORTS, agent={**QUICK, "holdSeconds": 1}, storage=storage), always=503)

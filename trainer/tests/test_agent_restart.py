@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.pod import JOB, REPORTS, UID, check_reports, custom
+from tests.pod import JOB, REPORTS, UID, both_ways, check_reports, custom
 from tests.waiting import wait_until
 
 COUNTS = """
@@ -27,6 +27,7 @@ def restart(pod, *, wiped):
 
 
 @pytest.mark.parametrize("wiped", [True, False], ids=["empty disk", "same disk"])
+@both_ways
 @pytest.mark.parametrize("code", [0, 9])
 def test_restarted_container_reports_again_instead_of_training_again(start, tmp_path, wiped, code):
     storage = {"checkpoints": None, "output": (tmp_path / "out").as_uri()}

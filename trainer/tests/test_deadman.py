@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.pod import DEAF, HANGS, QUICK, custom, is_alive
+from tests.pod import DEAF, HANGS, QUICK, both_ways, custom, is_alive
 from trainingjob.agent.lease import Lease, parse_lease
 
 
@@ -32,6 +32,7 @@ def wait_for_signs(server, count):
     server.wait_for(lambda: len(server.signs_of_life) >= seen + count)
 
 
+@both_ways
 def test_silent_operator_ends_training_and_pod_and_the_end_is_kept(start, output):
     server, pod = start(job(HANGS, output), env={"TRAININGJOB_DEAD_MAN_SECONDS": "600"})
     server.wait_for(lambda: server.steps == [1])
@@ -56,6 +57,7 @@ def test_answers_that_say_nothing_of_a_lease_move_nothing(start, output):
     server.wait_for(lambda: server.deletes == 1)
 
 
+@both_ways
 def test_operator_that_was_never_heard(start):
     server, pod = start(custom(HANGS), env={"TRAININGJOB_DEAD_MAN_SECONDS": "0.5"}, config_faults=[503] * 1000)
     server.wait_for(lambda: server.deletes == 1)

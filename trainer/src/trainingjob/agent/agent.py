@@ -20,8 +20,12 @@ from trainingjob.agent.ending import Asked, ended, never_began, verdict
 from trainingjob.agent.finalreport import store_final, stored_final
 from trainingjob.agent.identity import Identity, read_identity
 from trainingjob.agent.launch import child_environment, command_line, storage_environment, work_folder
+from trainingjob.agent.line import Line
 from trainingjob.agent.operator import Operator
 from trainingjob.agent.podkey import PodKey
+from trainingjob.agent.pull import PullLine
+from trainingjob.agent.pullserver import serve_turns
+from trainingjob.agent.push import PushLine
 from trainingjob.agent.sender import Sender
 from trainingjob.agent.spool import Spool
 from trainingjob.config import Config, Custom, parse_agent, parse_config
@@ -37,10 +41,20 @@ def run_agent(environment: Mapping[str, str]) -> int:
     """Runs one attempt. Returns only when the pod is being ended: a plain exit would make the platform start it again."""
     try:
         identity = read_identity(environment)
+        line = _line(identity)
     except TrainingError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.code)
-    return _Agent(identity, environment).live()
+    return _Agent(identity, environment, line).live()
+
+
+def _line(identity: Identity) -> Line:
+    """The only place that knows who calls whom."""
+    if identity.listen is None:
+        return PushLine(identity)
+    line = PullLine(identity)
+    serve_turns(identity.listen, line.turn)
+    return line
 
 
 @dataclass
@@ -58,9 +72,9 @@ class _Signals:
 
 
 class _Agent:
-    def __init__(self, identity: Identity, environment: Mapping[str, str]) -> None:
+    def __init__(self, identity: Identity, environment: Mapping[str, str], line: Line) -> None:
         self._identity, self._environment = identity, environment
-        self._operator, self._pod_key = Operator(identity), PodKey(identity)
+        self._operator, self._pod_key = Operator(line, identity.pod_id), PodKey(identity)
         self._signals = _Signals()
         self._dead_man = DeadMan(identity.dead_man, identity.hard_end, self._on_expiry)
         self._workdir = work_folder(identity)

@@ -1,12 +1,11 @@
 """The operator's side of the protocol: configuration and events, in words of this program."""
 
-import threading
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from trainingjob.agent.http import Answer, send
-from trainingjob.agent.identity import Identity
+from trainingjob.agent.http import Answer
 from trainingjob.agent.lease import Lease, parse_lease
+from trainingjob.agent.line import Line
 
 _NOT_DURABLE = "the answer does not acknowledge the batch"
 
@@ -26,40 +25,32 @@ class Reply:
 
 
 class Operator:
-    """Calls of one attempt. An answer may renew the token; the newest is used."""
+    """Questions of one attempt, over whichever line. An answer may renew the token; the newest is used."""
 
-    def __init__(self, identity: Identity) -> None:
-        self._identity = identity
-        self._base = f"{identity.url}/v1/jobs/{identity.uid}/attempts/{identity.attempt}"
-        self._token = identity.token
-        self._lock = threading.Lock()
+    def __init__(self, line: Line, pod_id: str) -> None:
+        self._line, self._pod_id = line, pod_id
 
     def config(self) -> tuple[Reply, Any]:
         """Asks for the configuration; the second part is it, when the verdict is ok."""
-        answer = send("GET", f"{self._base}/config", self._headers())
+        answer = self._line.ask("config", None)
         return _reply(answer), answer.body
 
     def post(
         self, session: str, sequence: int | None, events: list[dict[str, Any]], stage: str, step: int | None
     ) -> Reply:
         """Sends a batch, or a sign of life when there are no events."""
-        body: dict[str, Any] = {"session": session, "podID": self._identity.pod_id, "stage": stage, "events": events}
+        body: dict[str, Any] = {"session": session, "podID": self._pod_id, "stage": stage, "events": events}
         if sequence is not None:
             body["sequence"] = sequence
         if step is not None:
             body["step"] = step
-        answer = send("POST", f"{self._base}/events", self._headers(), body)
+        answer = self._line.ask("events", body)
         if answer.status == 200 and isinstance(answer.body, dict) and isinstance(answer.body.get("token"), str):
-            with self._lock:
-                self._token = answer.body["token"]
+            self._line.renew(answer.body["token"])
         reply = _reply(answer)
         durable = sequence is None or reply.acknowledged == {"session": session, "sequence": sequence}
         # Whoever answered, say a proxy, did not say that this batch is durable.
         return reply if durable or reply.verdict != "ok" else replace(reply, verdict="later", detail=_NOT_DURABLE)
-
-    def _headers(self) -> dict[str, str]:
-        with self._lock:
-            return {"Authorization": f"Bearer {self._token}", "X-Runpod-Pod-Id": self._identity.pod_id}
 
 
 def _reply(answer: Answer) -> Reply:
