@@ -396,6 +396,15 @@ budget?: {
 maxTotal: string
 }
 /**
+ * How reports, configuration and commands travel between pod and operator.
+ */
+telemetry?: {
+/**
+ * Push: the pod calls the operator's public address. Pull: the operator calls the pod through Runpod's proxy, and needs no address. The operator's setting TELEMETRY_TRANSPORT when absent; taken by the next attempt.
+ */
+transport: ("Push" | "Pull")
+}
+/**
  * What counts as a dead trainer.
  */
 watchdog?: {
@@ -615,6 +624,10 @@ intentTime: string
  */
 createTime?: string
 podID?: string
+/**
+ * Who calls whom: the pod the operator (Push), or the operator the pod (Pull).
+ */
+transport?: ("Push" | "Pull")
 tokenKeyID?: string
 instance?: string
 gpuType?: string
