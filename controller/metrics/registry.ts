@@ -3,6 +3,7 @@ import type { KubeObserver } from '../kube/client.ts';
 import type { QueueObserver } from '../queue/workqueue.ts';
 import type { RunpodObserver } from '../runpod/client.ts';
 import type { QuotaObserver } from '../runpod/quota.ts';
+import type { PullResult } from '../telemetry/pull/puller.ts';
 import type { TelemetryObserver } from '../telemetry/telemetry.ts';
 
 /** Metrics of the process itself: few series, whatever the number of jobs. */
@@ -12,6 +13,7 @@ export interface ProcessMetrics {
   readonly runpod: (account: string) => RunpodObserver & QuotaObserver;
   readonly kube: KubeObserver;
   readonly telemetry: TelemetryObserver;
+  readonly pulled: (result: PullResult) => void;
   readonly reconciled: (result: string, seconds: number) => void;
   readonly cacheMiss: () => void;
   readonly swept: (reason: string) => void;
@@ -90,6 +92,12 @@ export function processMetrics(): ProcessMetrics {
     labelNames: ['result'],
     registers,
   });
+  const pulls = new Counter({
+    name: 'trainingjob_telemetry_pulls_total',
+    help: 'Calls of pods by result.',
+    labelNames: ['result'],
+    registers,
+  });
   const points = new Counter({ name: 'trainingjob_telemetry_points_total', help: 'Points made durable.', registers });
   const misses = new Counter({
     name: 'trainingjob_reflector_cache_misses_total',
@@ -119,6 +127,7 @@ export function processMetrics(): ProcessMetrics {
     }),
     kube: { request: (verb, code) => kube.inc({ verb, code }) },
     telemetry: { batch: (result) => batches.inc({ result }), points: (count) => points.inc(count) },
+    pulled: (result) => pulls.inc({ result }),
     reconciled(result, value) {
       passes.inc({ result });
       passTime.observe(value);

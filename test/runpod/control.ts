@@ -4,7 +4,7 @@ import { parseFault } from './faults.ts';
 import { amount, integer, object, oneOf, text } from './shape.ts';
 import type { Simulator } from './simulator.ts';
 
-type Controlled = Omit<Simulator, 'url' | 'stop'>;
+type Controlled = Omit<Simulator, 'url' | 'proxyUrl' | 'stop'>;
 
 const keyShape = object({ account: text(1) }, ['account']);
 const lossShape = object({ how: oneOf('vanish', 'error', 'exit') }, ['how']);

@@ -109,7 +109,7 @@ export function parseCreate(value: unknown): CreateBody {
   };
 }
 
-function brokenRule({ gpu, cpu, cloud, mounts }: Given): string | undefined {
+function brokenRule({ gpu, cpu, cloud, mounts, ports = [] }: Given): string | undefined {
   if ((gpu === undefined) === (cpu === undefined)) return 'exactly one of gpu and cpu is required';
   if (cpu && !Number.isInteger(Math.log2(cpu.vcpuCount))) return 'cpu.vcpuCount must be a power of two';
   if (cpu && cloud === 'COMMUNITY') return 'CPU pods are not allowed in COMMUNITY cloud';
@@ -117,5 +117,7 @@ function brokenRule({ gpu, cpu, cloud, mounts }: Given): string | undefined {
   if (mounts?.persistent && mounts.network) return 'mounts.persistent and mounts.network are mutually exclusive';
   if (gpu?.minCudaVersion !== undefined && (gpu.allowedCudaVersions ?? []).length > 0)
     return 'gpu.minCudaVersion and gpu.allowedCudaVersions are mutually exclusive';
+  const port = ports.find((entry) => !/^\d{1,5}\/(http|tcp)$/.test(entry));
+  if (port !== undefined) return `ports: "${port}" must be a port and its protocol, such as 8888/http`;
   return undefined;
 }

@@ -48,6 +48,10 @@ export type Fault = { readonly times?: number | null; readonly match?: string } 
     }
   /** The pod's own key opens nothing. */
   | { readonly kind: 'podKeyRefused' }
+  /** The HTTP proxy answers with a page of its own. */
+  | { readonly kind: 'proxyAway' }
+  /** The pod served a request by the proxy; the connection is cut instead of its answer. */
+  | { readonly kind: 'loseProxyReply' }
 );
 
 export type FaultKind = Fault['kind'];
@@ -80,6 +84,8 @@ const kinds: Readonly<Record<FaultKind, readonly [Readonly<Record<string, Shape>
   slowDeleteReply: delay,
   refuseDelete: refusal,
   podKeyRefused: plain,
+  proxyAway: plain,
+  loseProxyReply: plain,
 };
 
 /** A fault that came as JSON; throws what is wrong with it. */

@@ -17,7 +17,9 @@ const told = new Promise<void>((resolve) => {
 const simulator = await start().catch((error: unknown) => {
   return giveUp(error instanceof Error ? error.message : String(error));
 });
-process.stdout.write(`${JSON.stringify({ url: simulator.url, apiKey: simulator.apiKey, folder })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ url: simulator.url, apiKey: simulator.apiKey, proxyUrl: simulator.proxyUrl, folder })}\n`,
+);
 await told;
 await simulator.stop();
 process.exit(0);

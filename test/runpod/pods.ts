@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { dataCenters, hostCuda, mostOf, type Catalog, type CpuOffer, type GpuOffer } from './catalog.ts';
+import { giveBack, hostPort } from './hostports.ts';
 import { runContainer, splitArgs, type Container } from './container.ts';
 import type { CreateBody } from './create.ts';
 import type { Faults } from './faults.ts';
@@ -29,6 +30,8 @@ export interface SimulatedPod {
   readonly costUsdPerHour: number;
   readonly gpuCount: number;
   readonly createdMs: number;
+  /** Ports of this machine by the container's that they stand for. */
+  readonly hostPorts: Map<number, number>;
   state: PodState;
   startedMs: number | undefined;
   /** A stopped pod is there, but costs nothing. */
@@ -128,6 +131,7 @@ export class Pods {
       costUsdPerHour: faults.take('chargedRate', body.name)?.costUsdPerHour ?? listPrice(offer, body),
       gpuCount,
       createdMs: Date.now(),
+      hostPorts: new Map(),
       state: 'PROVISIONING',
       startedMs: undefined,
       stoppedMs: undefined,
@@ -140,7 +144,7 @@ export class Pods {
     const pullMs = faults.take('slowPull', body.name)?.ms ?? this.#options.provisionMs;
     this.#later(pod, pullMs, () => {
       pod.state = 'STARTING';
-      this.#later(pod, this.#options.startMs, () => this.#run(pod));
+      this.#later(pod, this.#options.startMs, () => void this.#run(pod));
     });
     return pod;
   }
@@ -152,6 +156,7 @@ export class Pods {
     this.#ended(pod);
     for (const timer of pod.timers) clearTimeout(timer);
     await pod.container?.stop();
+    for (const port of pod.hostPorts.values()) giveBack(port);
     // The log stays, for whoever looks for what went wrong.
     for (const part of ['root', 'disk'])
       rmSync(join(this.#options.folder, 'pods', pod.id, part), { recursive: true, force: true });
@@ -183,7 +188,12 @@ export class Pods {
     pod.timers.push(setTimeout(run, ms));
   }
 
-  #run(pod: SimulatedPod): void {
+  async #run(pod: SimulatedPod): Promise<void> {
+    for (const port of pod.body.ports) {
+      const [number = '', protocol] = port.split('/');
+      if (protocol === 'http') pod.hostPorts.set(Number(number), await hostPort());
+    }
+    if (pod.endedMs !== undefined) return;
     const { images, folder, restartMs, guard } = this.#options;
     pod.state = 'RUNNING';
     pod.startedMs = Date.now();
@@ -229,6 +239,9 @@ export class Pods {
       RUNPOD_DC_ID: pod.dataCenter,
       RUNPOD_API_URL: this.#options.url(),
       TRAININGJOB_FILE_ROOT: this.#root(pod),
+      ...Object.fromEntries(
+        [...pod.hostPorts].map(([port, here]) => [`TRAININGJOB_LISTEN_${port}`, `127.0.0.1:${here}`]),
+      ),
     };
   }
 }

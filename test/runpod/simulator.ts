@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { Faults, type Fault } from './faults.ts';
 import { Pods, type SimulatedPod, type Volume } from './pods.ts';
 import { Problem } from './problem.ts';
 import { firstAccount, Keys } from './keys.ts';
+import { proxyPath, serveProxy, type Passed } from './proxy.ts';
 import { publishedLimits, type WindowLimit } from './ratelimit.ts';
 
 export interface SimulatorOptions {
@@ -26,6 +27,8 @@ export interface SimulatorOptions {
   readonly startMs?: number;
   readonly restartMs?: number;
   readonly limits?: readonly WindowLimit[];
+  /** Longest time for a request by the HTTP proxy. */
+  readonly proxyLimitMs?: number;
 }
 
 /** One call that the API got, for counting them. */
@@ -51,6 +54,12 @@ export interface Simulator {
   bill(): readonly BillLine[];
   /** Resolves with the next call that fits, as soon as it took effect; its answer may still be on the way. */
   nextCall(fits: (call: CallRecord) => boolean, ms?: number): Promise<CallRecord>;
+  /** What a pod's processes printed. */
+  podLog(id: string): string;
+  /** Address of a pod's HTTP port by the proxy, with {podID} and {port} in it. */
+  readonly proxyUrl: string;
+  /** Hears of each request that passed the proxy, once it is over. */
+  onPassed(listener: (passed: Passed) => void): void;
   /** Folder of a network volume on this machine. */
   volumeFolder(id: string): string;
   /** Pods that are billed now. */
@@ -94,8 +103,17 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   const volumeFolder = (id: string): string => join(folder, 'volumes', id);
   for (const volume of volumes) mkdirSync(volumeFolder(volume.id), { recursive: true });
 
+  const passedListeners = new Set<(passed: Passed) => void>();
+  const proxy = {
+    pods,
+    faults,
+    limitMs: options.proxyLimitMs ?? 100_000,
+    passed(passed: Passed): void {
+      for (const listener of passedListeners) listener(passed);
+    },
+  };
   const listeners = new Set<(call: CallRecord) => void>();
-  const simulator: Omit<Simulator, 'url' | 'stop'> = {
+  const simulator: Omit<Simulator, 'url' | 'proxyUrl' | 'stop'> = {
     apiKey,
     keys,
     faults,
@@ -118,6 +136,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
         }
         listeners.add(listener);
       }),
+    podLog: (id) => readFileSync(join(folder, 'pods', id, 'container.log'), 'utf8'),
+    onPassed: (listener) => void passedListeners.add(listener),
     volumeFolder,
     live: () => pods.all().filter((pod) => pod.endedMs === undefined),
   };
@@ -150,6 +170,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   };
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (request.url?.startsWith(proxyPath)) return serveProxy(proxy, request, response);
     const body = await text(request);
     const path = (request.url ?? '/').split('?')[0] ?? '/';
     if (path.startsWith('/_sim/')) return serveControl(simulator, request, response, body);
@@ -198,6 +219,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return Object.assign(simulator, {
     url,
+    proxyUrl: `${url}${proxyPath}{podID}/{port}`,
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
