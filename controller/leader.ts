@@ -36,8 +36,12 @@ import { RunMemory } from './reconcile/runmemory.ts';
 import { work } from './reconcile/work.ts';
 import { RunpodClient } from './runpod/client.ts';
 import { RunpodError } from './runpod/errors.ts';
+import { proxyAddress } from './runpod/proxyaddress.ts';
 import { Quota } from './runpod/quota.ts';
+import { agentPort } from './runpod/request.ts';
 import { listenAddress, type Settings } from './settings.ts';
+import { Pulls } from './telemetry/pull/pulls.ts';
+import { servedBy } from './telemetry/pull/served.ts';
 import { buildServer } from './telemetry/server.ts';
 import { openSqliteStore } from './telemetry/store/sqlite.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
@@ -173,7 +177,16 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       },
     },
   });
-  const books = new Bookkeeping({ jobs, telemetry, memory, leases: new PodLeases(telemetry), runs, accounts });
+  const pulls = new Pulls({
+    address: (podID) => proxyAddress(settings.runpodProxyUrl, podID, agentPort),
+    keyring,
+    clock,
+    log,
+    serve: (question, asker) => served(question, asker),
+    leads: holds,
+    observe: metrics.pulled,
+  });
+  const books = new Bookkeeping({ jobs, telemetry, pulls, memory, leases: new PodLeases(telemetry), runs, accounts });
   const recorder = new EventRecorder({
     client: kube,
     clock,
@@ -276,6 +289,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     authorize: (token, job) => authorizer.authorize(token, job),
     ready,
   });
+  const served = servedBy(server);
 
   await Promise.all([telemetry.start(), runs.load()]);
   await server.listen(listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 });
@@ -327,6 +341,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       queue.close();
       accountQueue.close();
       await Promise.race([Promise.all([...workers, accountWorker]), clock.sleep(20_000)]);
+      await pulls.close();
       await Promise.all([reflector.stop(), accountObjects.stop(), runtimes.stop(), server.close(), recorder.close()]);
       await accounts.stop();
       await store.close();
@@ -392,5 +407,7 @@ function policyOf(settings: Settings): Policy {
     excludeMs: settings.exclude * 1000,
     recheckMs: settings.recheck * 1000,
     progressWriteMs: settings.progressWrite * 1000,
+    transport: settings.telemetryTransport === 'Pull' ? 'Pull' : 'Push',
+    canBeCalled: settings.telemetryUrl.trim() !== '',
   };
 }

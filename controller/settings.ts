@@ -22,10 +22,20 @@ const lines = {
     'File that holds the API key of the account default, which jobs of every namespace may use; read again when it changes. When empty, jobs name a RunpodAccount.',
   ),
   trainerImage: text('TRAINER_IMAGE', undefined, 'Image whose entry point is the agent, for jobs that name none.'),
+  telemetryTransport: text(
+    'TELEMETRY_TRANSPORT',
+    'Push',
+    'Who calls whom where a job does not say: Push (pods call TELEMETRY_URL) or Pull (the operator calls pods, and needs no address).',
+  ),
   telemetryUrl: text(
     'TELEMETRY_URL',
-    undefined,
-    'Address under which pods reach this operator; https, unless Runpod is simulated on this machine.',
+    '',
+    'Address under which pods reach this operator; https, unless Runpod is simulated on this machine. Needed for Push only.',
+  ),
+  runpodProxyUrl: text(
+    'RUNPOD_PROXY_URL',
+    'https://{podID}-{port}.proxy.runpod.net',
+    "Address of a pod's HTTP port, for Pull.",
   ),
   telemetryListen: text('TELEMETRY_LISTEN', '0.0.0.0:8080', 'Where the telemetry server listens, host:port.'),
   metricsListen: text('METRICS_LISTEN', '0.0.0.0:9090', 'Where /metrics listens, host:port.'),
@@ -92,6 +102,7 @@ const lines = {
   catalog: seconds('CATALOG_SECONDS', '600', "How long Runpod's price list is kept."),
 } as const satisfies Record<string, SettingLine>;
 
+const transports: readonly string[] = ['Push', 'Pull'];
 const logLevels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
 
 type Lines = typeof lines;
@@ -136,6 +147,8 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   }
   if (settings.logLevel.trim() !== '' && !logLevels.includes(settings.logLevel))
     problems.push(`LOG_LEVEL is "${settings.logLevel}"; write ${lines.logLevel.description.replace(/\.$/, '')}`);
+  if (settings.telemetryTransport.trim() !== '' && !transports.includes(settings.telemetryTransport))
+    problems.push(`TELEMETRY_TRANSPORT is "${settings.telemetryTransport}"; write Push or Pull`);
   const { leaseDuration, leaseRenewDeadline, leaseRetry } = settings;
   const ordered = leaseRetry < leaseRenewDeadline && leaseRenewDeadline < leaseDuration;
   if (!ordered && !problems.some((problem) => problem.startsWith('LEASE_')))
@@ -152,23 +165,45 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return settings;
 }
 
-/** Pods of the real Runpod must reach the operator, and nobody on the way may read their tokens or our key. */
-function addressProblems({ runpodUrl, telemetryUrl }: Settings): readonly string[] {
+/** The addresses by which operator, Runpod and pods reach each other: nobody on the way may read tokens or our key. */
+function addressProblems(settings: Settings): readonly string[] {
+  const { runpodUrl } = settings;
   const runpod = webAddress(runpodUrl);
-  const telemetry = webAddress(telemetryUrl);
   const simulated = runpod !== undefined && isLocal(runpod.hostname);
+  const real = runpod !== undefined && !simulated;
   const problems: string[] = [];
   if (runpodUrl.trim() !== '' && (!runpod || (runpod.protocol === 'http:' && !simulated)))
     problems.push(`RUNPOD_API_URL is "${runpodUrl}"; write an address such as https://api.runpod.io`);
-  if (telemetryUrl.trim() === '') return problems;
-  if (!telemetry)
-    problems.push(`TELEMETRY_URL is "${telemetryUrl}"; write an address such as https://telemetry.example.com`);
-  else if (runpod && !simulated && (telemetry.protocol === 'http:' || isLocal(telemetry.hostname))) {
-    problems.push(
-      `TELEMETRY_URL is "${telemetryUrl}", which pods at ${runpodUrl} cannot reach safely; write a public https address`,
-    );
+  return [...problems, ...proxyProblems(settings, real), ...telemetryProblems(settings, real)];
+}
+
+/** Nothing is readable on the way, but whoever is on it could keep the operator from its pods. */
+function proxyProblems({ runpodProxyUrl }: Settings, real: boolean): readonly string[] {
+  if (runpodProxyUrl.trim() === '') return [];
+  const proxy = webAddress(runpodProxyUrl.replaceAll('{podID}', 'pod').replaceAll('{port}', '1'));
+  const whole = runpodProxyUrl.includes('{podID}') && runpodProxyUrl.includes('{port}');
+  if (proxy && whole && !(proxy.protocol === 'http:' && real)) return [];
+  return [`RUNPOD_PROXY_URL is "${runpodProxyUrl}"; write an address such as ${lines.runpodProxyUrl.default}`];
+}
+
+/** Pods of the real Runpod must reach the operator, where they are to call it. */
+function telemetryProblems(
+  { runpodUrl, telemetryUrl, telemetryTransport }: Settings,
+  real: boolean,
+): readonly string[] {
+  if (telemetryUrl.trim() === '') {
+    return telemetryTransport === 'Pull'
+      ? []
+      : [
+          'TELEMETRY_URL is not set: write the address under which pods reach this operator, such as https://telemetry.example.com, or set TELEMETRY_TRANSPORT to Pull, which needs none',
+        ];
   }
-  return problems;
+  const telemetry = webAddress(telemetryUrl);
+  if (!telemetry) return [`TELEMETRY_URL is "${telemetryUrl}"; write an address such as https://telemetry.example.com`];
+  if (!real || (telemetry.protocol === 'https:' && !isLocal(telemetry.hostname))) return [];
+  return [
+    `TELEMETRY_URL is "${telemetryUrl}", which pods at ${runpodUrl} cannot reach safely; write a public https address`,
+  ];
 }
 
 function webAddress(value: string): URL | undefined {

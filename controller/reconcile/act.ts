@@ -78,6 +78,7 @@ async function createPod(
     nonce: attempt.nonce,
     installation: context.installation,
     token: opened.token,
+    transport: attempt.transport ?? 'Push',
     telemetryUrl: context.telemetryUrl,
     trainerImage: context.trainerImage,
     ...(hardEndSeconds !== undefined && { hardEndSeconds }),

@@ -1,5 +1,6 @@
 import { keyOf, type TrainingJob, type TrainingJobStatus } from '../api/trainingjob.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
+import type { Pulls } from '../telemetry/pull/pulls.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { instruct } from './instruct.ts';
 import type { WriteMemory } from './memory.ts';
@@ -11,6 +12,7 @@ import type { Snapshot } from './snapshot.ts';
 export interface BookkeepingOptions {
   readonly jobs: { get(key: string): TrainingJob | undefined };
   readonly telemetry: Telemetry;
+  readonly pulls: Pick<Pulls, 'begin' | 'end'>;
   readonly memory: WriteMemory;
   readonly leases: PodLeases;
   readonly runs: RunMemory;
@@ -38,10 +40,11 @@ export class Bookkeeping {
 
   /** Before a pass: forgets what was kept of an object that is gone, or whose name another took (I17). */
   begin(key: string): void {
-    const { jobs, telemetry, memory, leases } = this.#options;
+    const { jobs, telemetry, pulls, memory, leases } = this.#options;
     const uid = jobs.get(key)?.metadata.uid;
     const before = this.#uidByKey.get(key);
     if (before !== undefined && before !== uid) {
+      pulls.end(before);
       telemetry.forgetJob(before);
       memory.forget(before);
       leases.forget(before);
@@ -53,10 +56,10 @@ export class Bookkeeping {
 
   /** After a pass: what the trainer is to do, how long its pod may go on, what the store remembers. Level-triggered. */
   async passed(snapshot: Snapshot, plan: Plan, status: TrainingJobStatus): Promise<void> {
-    const { telemetry, leases, runs } = this.#options;
+    const { telemetry, pulls, leases, runs } = this.#options;
     const { job } = snapshot;
     this.#waits(keyOf(job), plan.wantsList === true ? snapshot.account.name : undefined);
-    await instruct(telemetry, job, status);
+    await instruct(telemetry, pulls, job, status);
     leases.passed(snapshot, status);
     await runs.remember(job, status);
   }

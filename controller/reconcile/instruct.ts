@@ -2,16 +2,24 @@ import type { ResolvedJob, ResolvedSpec } from '../api/resolve.ts';
 import type { Attempt, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { Scoring } from '../scoring/best.ts';
 import type { Command } from '../telemetry/protocol.ts';
+import type { Pulls } from '../telemetry/pull/pulls.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
 /**
- * Tells telemetry what the written status means for the trainer: whose reports count, what it is to do, and when the attempt
- * is over. Level-triggered: the same status again changes nothing, so a process that was restarted catches up by itself.
+ * Tells telemetry what the written status means for the trainer: whose reports count, whose pod is called for them, what it is
+ * to do, and when the attempt is over. Level-triggered: the same status again changes nothing, so a process that was restarted
+ * catches up by itself.
  */
-export async function instruct(telemetry: Telemetry, job: ResolvedJob, status: TrainingJobStatus): Promise<void> {
+export async function instruct(
+  telemetry: Telemetry,
+  pulls: Pick<Pulls, 'begin' | 'end'>,
+  job: ResolvedJob,
+  status: TrainingJobStatus,
+): Promise<void> {
   const { attempt } = status;
-  if (!attempt) return;
   const { uid } = job.metadata;
+  if (status.completionTime !== undefined || attempt?.state !== 'Observed') pulls.end(uid);
+  if (!attempt) return;
   if (
     status.completionTime !== undefined ||
     attempt.state === 'Gone' ||
@@ -25,6 +33,8 @@ export async function instruct(telemetry: Telemetry, job: ResolvedJob, status: T
   // A store that was lost knows nothing of a pod that runs; its trainer must not be left unheard.
   if (!telemetry.attempt(uid, attempt.number)) await openAttempt(telemetry, job, attempt);
   telemetry.pinPod(uid, attempt.number, attempt.podID);
+  if (attempt.transport === 'Pull')
+    pulls.begin({ uid, attempt: attempt.number, nonce: attempt.nonce, podID: attempt.podID });
   telemetry.setCommands(
     uid,
     attempt.number,

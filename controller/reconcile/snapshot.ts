@@ -70,6 +70,10 @@ export interface Policy {
   readonly excludeMs: number;
   readonly recheckMs: number;
   readonly progressWriteMs: number;
+  /** Who calls whom where a job does not say. */
+  readonly transport: 'Push' | 'Pull';
+  /** Whether there is an address that pods could call. */
+  readonly canBeCalled: boolean;
 }
 
 /**

@@ -15,6 +15,8 @@ export interface CloudPod {
   readonly gpuCount?: number;
   readonly cpuFlavor?: string;
   readonly vcpuCount?: number;
+  /** Exposed ports, such as `8477/http`. */
+  readonly ports?: readonly string[];
   /** Milliseconds since the Unix epoch. */
   readonly createdAt: number;
 }
@@ -26,6 +28,7 @@ export interface CreateCloudPodBody {
   readonly disk: number;
   readonly cloud: 'SECURE' | 'COMMUNITY';
   readonly env: Readonly<Record<string, string>>;
+  readonly ports?: readonly string[];
   readonly gpu?: { readonly id: string; readonly count: number; readonly minCudaVersion?: string };
   readonly cpu?: { readonly id: string; readonly vcpuCount: number };
   readonly dataCenterIds?: readonly string[];
@@ -49,13 +52,15 @@ export function parseCloudPod(value: unknown): CloudPod {
   if (Number.isNaN(createdAt)) throw wrong(`pod ${id} has no date "createdAt"`);
   const gpu = pod['gpu'] === undefined || pod['gpu'] === null ? undefined : record(pod['gpu'], 'gpu');
   const cpu = pod['cpu'] === undefined || pod['cpu'] === null ? undefined : record(pod['cpu'], 'cpu');
-  const dataCenterId = pod['dataCenterId'];
+  const { dataCenterId, ports } = pod;
   return {
     id,
     name: text(pod, 'name'),
     status: statuses.includes(status) ? (status as CloudPodStatus) : 'UNKNOWN',
     costUsdPerHour: Math.round(cost * 1e4) / 1e4,
     createdAt,
+    ...(Array.isArray(ports) &&
+      ports.length > 0 && { ports: ports.filter((port) => typeof port === 'string').slice(0, 64) }),
     ...(typeof dataCenterId === 'string' && { dataCenterId }),
     ...(gpu && { gpuType: text(gpu, 'id'), gpuCount: typeof gpu['count'] === 'number' ? gpu['count'] : 1 }),
     ...(cpu && {

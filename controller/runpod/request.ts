@@ -2,6 +2,12 @@ import type { ResolvedSpec } from '../api/resolve.ts';
 import type { Candidate } from '../api/trainingjob.ts';
 import type { CreateCloudPodBody } from './cloudpod.ts';
 
+/** Where the agent listens in a pod that is called; not 8000 or 8080, at which trainers' own servers like to listen. */
+export const agentPort = 8477;
+
+/** The port as Runpod writes it: it is the proxy's, not open to the internet by itself. */
+export const exposedAgentPort = `${agentPort}/http`;
+
 export interface PodRequest {
   readonly job: { readonly uid: string; readonly namespace: string; readonly name: string };
   readonly spec: ResolvedSpec;
@@ -11,6 +17,8 @@ export interface PodRequest {
   readonly nonce: string;
   readonly installation: string;
   readonly token: string;
+  /** Who calls whom. */
+  readonly transport: 'Push' | 'Pull';
   readonly telemetryUrl: string;
   /** Image used when neither the job nor its runtime names one. */
   readonly trainerImage: string;
@@ -39,12 +47,15 @@ export function createBody(request: PodRequest): CreateCloudPodBody {
       TRAININGJOB_ATTEMPT: String(request.attempt),
       TRAININGJOB_NONCE: request.nonce,
       TRAININGJOB_INSTALLATION: request.installation,
-      TRAININGJOB_URL: request.telemetryUrl,
+      ...(request.transport === 'Pull'
+        ? { TRAININGJOB_PORT: String(agentPort) }
+        : { TRAININGJOB_URL: request.telemetryUrl }),
       TRAININGJOB_TOKEN: request.token,
       TRAININGJOB_GPU_COUNT: String(candidate.gpu?.count ?? 0),
       TRAININGJOB_DEAD_MAN_SECONDS: String(spec.watchdog.deadManSeconds),
       ...(request.hardEndSeconds !== undefined && { TRAININGJOB_HARD_END_SECONDS: String(request.hardEndSeconds) }),
     },
+    ...(request.transport === 'Pull' && { ports: [exposedAgentPort] }),
     ...(candidate.gpu && {
       gpu: {
         id: candidate.gpu.type,

@@ -126,6 +126,8 @@ export class OperatorProcess {
     const books = new Bookkeeping({
       jobs,
       telemetry,
+      // No trainer of the matrix is called; that needs real processes.
+      pulls: { begin: () => undefined, end: () => undefined },
       memory,
       leases: new PodLeases(telemetry),
       runs,

@@ -20,7 +20,12 @@ const image = 'stub:never';
 
 type Compute = TrainingJobSpec['compute'];
 
-function bodyFor(candidate: Partial<Candidate>, compute: Partial<Compute> = {}, custom?: string): CreateCloudPodBody {
+function bodyFor(
+  candidate: Partial<Candidate>,
+  compute: Partial<Compute> = {},
+  custom?: string,
+  transport: 'Push' | 'Pull' = 'Push',
+): CreateCloudPodBody {
   const whole: Candidate = { name: 'candidate', cloud: 'Secure', ...candidate };
   const trainer = custom === undefined ? {} : { custom: { image: custom, command: ['python', 'train.py'] } };
   return createBody({
@@ -38,6 +43,7 @@ function bodyFor(candidate: Partial<Candidate>, compute: Partial<Compute> = {}, 
     nonce: 'x9q2',
     installation: 'abcdef',
     token: 'token',
+    transport,
     telemetryUrl: 'https://operator.example.org',
     trainerImage: image,
   });
@@ -97,6 +103,7 @@ describe.skipIf(description === undefined)('what goes to Runpod keeps to its des
     ],
     ['a CPU with a network volume', bodyFor({ cpu: { flavor: 'cpu3g', vcpus: 4 } }, { networkVolume })],
     ['the smallest disk', bodyFor({ gpu }, { containerDiskGB: 1 })],
+    ['a pod that is called', bodyFor({ gpu }, {}, undefined, 'Pull')],
     ["a custom trainer's image", bodyFor({ gpu }, {}, 'stub:heartbeat')],
   ])('creating %s', async (_, body) => {
     const pod = await client.createCloudPod(body);

@@ -115,6 +115,14 @@ describe('a pod whose trainer has not connected', () => {
   test.each(cases)('%s', (_, parts, expected) => expect(reason(parts)).toBe(expected));
 });
 
+test.each([
+  ['Push', "pods can reach the operator's address"],
+  ['Pull', "the operator can reach the pod's HTTP port (its setting RUNPOD_PROXY_URL)"],
+] as const)('what to look at when a trainer does not connect depends on who calls whom: %s', (transport, words) => {
+  const plan = deadlines(snapshot({ status: { attempt: attempt({ createTime: isoAt(-1200), transport }) } }));
+  expect(plan?.record.attempt?.end?.message).toContain(words);
+});
+
 describe('a trainer that falls silent', () => {
   const silent = (seconds: number, more: SnapshotParts = {}): SnapshotParts => ({
     status: { attempt: connected },

@@ -154,6 +154,16 @@ describe('a pod that status knows nothing of', () => {
     expect(next).toMatchObject({ stage: 'track', say: { reason: 'TrainerConnected' } });
   });
 
+  test.each([
+    [undefined, 'Push'],
+    [['22/tcp', '8000/http'], 'Push'],
+    [['22/tcp', '8477/http'], 'Pull'],
+  ] as const)('who calls whom is told by its ports %j, whatever the spec says by now', (ports, transport) => {
+    const found = pod(ports && { ports });
+    const spec = { telemetry: { transport: transport === 'Push' ? 'Pull' : 'Push' } } as const;
+    expect(adopt(snapshot({ status: null, pods: [found], spec }))?.record.attempt?.transport).toBe(transport);
+  });
+
   test('the candidate is found by its hardware', () => {
     const gpu = pod({ gpuType: 'NVIDIA H100 80GB HBM3', gpuCount: 1 });
     expect(adopt(snapshot({ status: null, pods: [gpu] }))?.record.attempt?.candidate).toBe('large');

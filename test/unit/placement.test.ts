@@ -89,6 +89,18 @@ describe('admit', () => {
     expect(run({ ...missing, ...intent })?.say.reason).toBe('SecretMissing');
   });
 
+  const pushes = { spec: { telemetry: { transport: 'Push' } } } as const;
+
+  test('a job that wants to call an operator without an address is told what to write instead', () => {
+    const say = run({ ...pushes, policy: { transport: 'Pull', canBeCalled: false } })?.say;
+    expect(say).toMatchObject({ reason: 'TelemetryAddressMissing', stalled: true });
+    expect(say?.message).toContain('write spec.telemetry: {transport: Pull}');
+    expect(run({ ...pushes, policy: { transport: 'Pull' } })).toBeUndefined();
+    expect(run({ policy: { transport: 'Pull', canBeCalled: false } })).toBeUndefined();
+    const pulls = { spec: { telemetry: { transport: 'Pull' } } } as const;
+    expect(run({ ...pulls, policy: { transport: 'Pull', canBeCalled: false } })).toBeUndefined();
+  });
+
   test('all missing Secrets are told', () => {
     expect(run({ missingSecrets: ['env A: no Secret hub.', 'env B: no key x.'] })?.say.message).toBe(
       'env A: no Secret hub. env B: no key x.',
@@ -107,6 +119,17 @@ describe('place', () => {
     },
   );
 
+  test.each([
+    [undefined, 'Push', 'Push'],
+    [undefined, 'Pull', 'Pull'],
+    ['Push', 'Pull', 'Push'],
+    ['Pull', 'Push', 'Pull'],
+  ] as const)('records who calls whom: the job says %s, the operator %s', (said, transport, recorded) => {
+    const spec = said && { telemetry: { transport: said } };
+    const plan = run({ ...(spec && { spec }), policy: { transport } });
+    expect(plan?.record.attempt?.transport).toBe(recorded);
+  });
+
   test('writes the intent for the first candidate, and does nothing else', () => {
     expect(run({})).toEqual({
       stage: 'place',
@@ -120,6 +143,7 @@ describe('place', () => {
           account: 'default',
           state: 'Intent',
           intentTime: isoAt(0),
+          transport: 'Push',
         },
       },
       say: { reason: 'Placing', message: 'Asking Runpod for candidate small.' },

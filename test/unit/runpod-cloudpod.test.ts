@@ -30,10 +30,15 @@ describe('a pod as Runpod tells it', () => {
     ['a price of nothing', { cost: 0 }, { costUsdPerHour: 0 }],
     ['a name of nothing, of somebody else', { name: '' }, { name: '' }],
     ['a state that is new', { status: 'MIGRATING' }, { status: 'UNKNOWN' }],
+    ['ports', { ports: ['8477/http', 22] }, { ports: ['8477/http'] }],
     ['no count of GPUs', { gpu: { id: 'x' } }, { gpuType: 'x', gpuCount: 1 }],
     ['a CPU', { gpu: null, cpu: { id: 'cpu3c', vcpuCount: 4, memory: 8 } }, { cpuFlavor: 'cpu3c', vcpuCount: 4 }],
   ])('with %s is understood', (_, change, part) => {
     expect(parseCloudPod({ ...whole, ...change })).toMatchObject(part);
+  });
+
+  test.each([undefined, null, [], '22/tcp'])('with ports %j has none', (ports) => {
+    expect(parseCloudPod({ ...whole, ports })).not.toHaveProperty('ports');
   });
 
   test('without a place has none', () => {

@@ -3,7 +3,13 @@ import type { ResolvedSpec } from '../../controller/api/resolve.ts';
 import type { Candidate } from '../../controller/api/trainingjob.ts';
 import { createBody } from '../../controller/runpod/request.ts';
 
-function body(candidate: Partial<Candidate>, spec: object = {}, compute: object = {}, hardEndSeconds?: number) {
+function body(
+  candidate: Partial<Candidate>,
+  spec: object = {},
+  compute: object = {},
+  hardEndSeconds?: number,
+  pull = false,
+) {
   const whole: Candidate = { name: 'c', cloud: 'Secure', ...candidate };
   return createBody({
     job: { uid: 'uid', namespace: 'team', name: 'job' },
@@ -19,6 +25,7 @@ function body(candidate: Partial<Candidate>, spec: object = {}, compute: object 
     nonce: 'x9q2',
     installation: 'abcdef',
     token: 'the-token',
+    transport: pull ? 'Pull' : 'Push',
     telemetryUrl: 'https://operator.example.org',
     trainerImage: 'default/trainer:1',
     ...(hardEndSeconds !== undefined && { hardEndSeconds }),
@@ -57,6 +64,13 @@ describe('the body of a create', () => {
     expect(made).toMatchObject({ cpu: { id: 'cpu3c', vcpuCount: 4 }, env: { TRAININGJOB_GPU_COUNT: '0' } });
     expect(made).not.toHaveProperty('gpu');
     expect(made.env).not.toHaveProperty('TRAININGJOB_HARD_END_SECONDS');
+  });
+
+  test('of a pod that is called exposes the port of its agent, and needs no address of ours', () => {
+    const made = body({ gpu }, {}, {}, undefined, true);
+    expect(made.ports).toEqual(['8477/http']);
+    expect(made.env).toMatchObject({ TRAININGJOB_PORT: '8477', TRAININGJOB_TOKEN: 'the-token' });
+    expect(made.env).not.toHaveProperty('TRAININGJOB_URL');
   });
 
   test.each<[string, object, object, object, object]>([

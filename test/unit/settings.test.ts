@@ -7,6 +7,9 @@ const good = {
   TELEMETRY_URL: 'https://telemetry.example.com',
 };
 
+const urlMissing =
+  'TELEMETRY_URL is not set: write the address under which pods reach this operator, such as https://telemetry.example.com, or set TELEMETRY_TRANSPORT to Pull, which needs none';
+
 function problems(changes: Readonly<Record<string, string | undefined>>): readonly string[] {
   try {
     readSettings({ ...good, ...changes });
@@ -58,9 +61,9 @@ test('all that is wrong is told at once', () => {
     }),
   ).toEqual([
     'TRAINER_IMAGE is empty: Image whose entry point is the agent, for jobs that name none.',
-    'TELEMETRY_URL is not set: Address under which pods reach this operator; https, unless Runpod is simulated on this machine.',
     'WORKERS is "0"; write a whole number above 0',
     'RUNPOD_API_URL is "runpod"; write an address such as https://api.runpod.io',
+    urlMissing,
   ]);
 });
 
@@ -193,4 +196,38 @@ describe('the address that pods post to', () => {
       expect(problems({ RUNPOD_API_URL: runpod, TELEMETRY_URL: 'http://127.0.0.1:8080' })).toHaveLength(1);
     },
   );
+});
+
+describe('who calls whom', () => {
+  test.each([undefined, '', ' '])('where pods call, TELEMETRY_URL of "%s" is not enough', (given) => {
+    expect(problems({ TELEMETRY_URL: given })).toEqual([urlMissing]);
+    expect(problems({ TELEMETRY_URL: given, TELEMETRY_TRANSPORT: 'Push' })).toEqual([urlMissing]);
+    expect(problems({ TELEMETRY_URL: given, TELEMETRY_TRANSPORT: 'Pull' })).toEqual([]);
+  });
+
+  test('where pods are called, an address that pods could not reach is refused all the same: a job may want to', () => {
+    expect(problems({ TELEMETRY_URL: 'http://10.1.2.3', TELEMETRY_TRANSPORT: 'Pull' })).toHaveLength(1);
+  });
+
+  test.each(['pull', 'PUSH', 'Both'])('TELEMETRY_TRANSPORT of "%s"', (given) => {
+    expect(problems({ TELEMETRY_TRANSPORT: given })).toEqual([`TELEMETRY_TRANSPORT is "${given}"; write Push or Pull`]);
+  });
+
+  test.each([
+    'proxy',
+    'https://proxy.example.com',
+    'https://{podID}.proxy.example.com',
+    'https://{port}.proxy.example.com',
+    'http://{podID}-{port}.proxy.example.com',
+    'ftp://{podID}-{port}.proxy.example.com',
+  ])('RUNPOD_PROXY_URL of "%s"', (given) => {
+    expect(problems({ RUNPOD_PROXY_URL: given })).toEqual([
+      `RUNPOD_PROXY_URL is "${given}"; write an address such as https://{podID}-{port}.proxy.runpod.net`,
+    ]);
+  });
+
+  test('with Runpod simulated, its proxy is, too', () => {
+    const simulated = { RUNPOD_API_URL: 'http://127.0.0.1:9', RUNPOD_PROXY_URL: 'http://127.0.0.1:9/{podID}/{port}' };
+    expect(problems(simulated)).toEqual([]);
+  });
 });

@@ -60,6 +60,8 @@ export const policy: Policy = {
   excludeMs: 3_600_000,
   recheckMs: 15_000,
   progressWriteMs: 15_000,
+  transport: 'Push',
+  canBeCalled: true,
 };
 
 export function nameOf(number: number, nonce = 'x9q2'): string {
@@ -78,6 +80,7 @@ export function attempt(changes: Partial<Attempt> = {}): Attempt {
     account: 'default',
     state: 'Observed',
     intentTime: isoAt(-60),
+    transport: 'Push',
     ...(changes.state !== 'Intent' && { createTime: isoAt(-59) }),
     ...(rented && {
       podID: `pod${number}`,

@@ -41,9 +41,17 @@ function held({ policy }: Snapshot, say: Say): Plan {
 }
 
 function obstacle(snapshot: Snapshot): Say | undefined {
-  const { missingSecrets, inventory, backing } = snapshot;
+  const { missingSecrets, inventory, backing, job, policy } = snapshot;
   if (backing.problem) return backing.problem;
   if (snapshot.account.closed) return snapshot.account.closed;
+  if (job.spec.telemetry?.transport === 'Push' && !policy.canBeCalled) {
+    return {
+      reason: 'TelemetryAddressMissing',
+      message:
+        'spec.telemetry.transport is Push, but this operator has no address that pods could call; write spec.telemetry: {transport: Pull}, or leave spec.telemetry out, or have TELEMETRY_URL set for the operator.',
+      stalled: true,
+    };
+  }
   if (missingSecrets.length > 0) return { reason: 'SecretMissing', message: missingSecrets.join(' '), stalled: true };
   const account = accountTrouble(snapshot);
   if (account) return account;

@@ -1,6 +1,7 @@
 import { parsePodName } from '../../api/identity.ts';
 import type { Candidate } from '../../api/trainingjob.ts';
 import type { CloudPod } from '../../runpod/cloudpod.ts';
+import { exposedAgentPort } from '../../runpod/request.ts';
 import { mayHavePod, withPod } from '../attempts.ts';
 import { terminateStillTravels } from '../ending.ts';
 import { iso, nothing, type Plan } from '../plan.ts';
@@ -40,6 +41,8 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
     account: snapshot.account.name,
     state: 'Observed' as const,
     intentTime: time,
+    // What the pod was born with; the spec may ask for another by now.
+    transport: pod.ports?.includes(exposedAgentPort) ? ('Pull' as const) : ('Push' as const),
     createTime: time,
   };
   return {

@@ -84,7 +84,7 @@ function silence(snapshot: Snapshot): Plan | undefined {
     if (nowMs < startedAtMs(snapshot) + runPolicy.startDeadlineSeconds * 1000) return undefined;
     return attemptOver(snapshot, 'deadlines', {
       reason: 'StartDeadlineExceeded',
-      message: `The trainer did not connect within ${runPolicy.startDeadlineSeconds} s of the pod's create (spec.runPolicy.startDeadlineSeconds); check that the image exists, that its entry point is the agent, and that pods can reach the operator's address.`,
+      message: `The trainer did not connect within ${runPolicy.startDeadlineSeconds} s of the pod's create (spec.runPolicy.startDeadlineSeconds); check that the image exists, that its entry point is the agent, and that ${reach(snapshot)}.`,
     });
   }
   if (nowMs < lastSignOfLifeMs(snapshot) + watchdog.heartbeatTimeoutSeconds * 1000) return undefined;
@@ -92,6 +92,12 @@ function silence(snapshot: Snapshot): Plan | undefined {
     reason: 'HeartbeatLost',
     message: `The trainer was silent for ${watchdog.heartbeatTimeoutSeconds} s (spec.watchdog.heartbeatTimeoutSeconds); its last words are in status.attempts.`,
   });
+}
+
+function reach({ status }: Snapshot): string {
+  return status.attempt?.transport === 'Pull'
+    ? "the operator can reach the pod's HTTP port (its setting RUNPOD_PROXY_URL)"
+    : "pods can reach the operator's address";
 }
 
 function overLimit(snapshot: Snapshot): Plan | undefined {

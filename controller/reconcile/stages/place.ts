@@ -45,6 +45,7 @@ function intent(snapshot: Snapshot, candidate: Candidate): Plan {
         account: snapshot.account.name,
         state: 'Intent',
         intentTime: iso(snapshot.nowMs),
+        transport: job.spec.telemetry?.transport ?? snapshot.policy.transport,
       },
     },
     say: asking(snapshot, `Asking Runpod for candidate ${candidate.name}.`),
