@@ -15,7 +15,7 @@ node_modules/.installed: package.json package-lock.json
 	  echo 'There is no package of Node 24 for this system: put Node 24 or newer first in PATH' >&2; exit 1; }
 	@touch $@
 
-# ROWS and ROUNDS make the job longer, KEEP=1 leaves everything running until Ctrl-C.
+# ROWS and ROUNDS make the job longer, KEEP=1 leaves everything running until Ctrl-C, TELEMETRY=pull lets the operator call the pod.
 demo: install
 	@exec node test/demo/main.ts
 

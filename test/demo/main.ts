@@ -1,6 +1,7 @@
 /**
  * `make demo`: a real API server, the Runpod simulator and the operator on this machine, and one job from apply to model.
- * KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the job longer. Everything that it started ends with it.
+ * KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the job longer; TELEMETRY=pull lets the operator call the pod.
+ * Everything that it started ends with it.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,6 +29,7 @@ const volume = 'demovolume';
 const keep = process.env['KEEP'] === '1';
 const rows = whole('ROWS');
 const rounds = whole('ROUNDS');
+const pull = oneOf('TELEMETRY', ['push', 'pull']) === 'pull';
 
 const display = new Display();
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -74,7 +76,11 @@ async function run(): Promise<boolean> {
     ...(rows === undefined ? [] : ['--rows', String(rows)]),
   ]);
 
-  display.step('starting the operator');
+  display.step(
+    pull
+      ? 'starting the operator, without an address that pods could call: it calls them'
+      : 'starting the operator, which pods call',
+  );
   const [telemetryPort, metricsPort] = await freePorts(2);
   const keyPath = join(state, 'runpod-key');
   writeFileSync(keyPath, simulator.apiKey, { mode: 0o600 });
@@ -83,7 +89,9 @@ async function run(): Promise<boolean> {
     RUNPOD_API_URL: simulator.url,
     RUNPOD_API_KEY_FILE: keyPath,
     TRAINER_IMAGE: image,
-    TELEMETRY_URL: `http://127.0.0.1:${telemetryPort}`,
+    RUNPOD_PROXY_URL: simulator.proxyUrl,
+    TELEMETRY_TRANSPORT: pull ? 'Pull' : 'Push',
+    TELEMETRY_URL: pull ? '' : `http://127.0.0.1:${telemetryPort}`,
     TELEMETRY_LISTEN: `127.0.0.1:${telemetryPort}`,
     METRICS_LISTEN: `127.0.0.1:${metricsPort}`,
     STORE_PATH: join(state, 'store', 'telemetry.sqlite'),
@@ -186,6 +194,7 @@ async function run(): Promise<boolean> {
   const final = JSON.parse(await kubectl(plane, ['get', 'tj', name, '-o', 'json'])) as TrainingJob;
   display.line(stringify({ status: final.status }));
   const good = job.status?.phase === 'Succeeded';
+  display.line(`Telemetry: ${job.status?.attempt?.transport ?? 'unknown'}`);
   if (good) {
     const folder = modelFolder(job, simulator.volumeFolder(volume), '/volume');
     display.line(`Model: ${join(folder, 'model.json')}`);
@@ -205,6 +214,14 @@ async function run(): Promise<boolean> {
     await interrupt;
   } else display.line('KEEP=1 make demo leaves all this running, to look further with kubectl, curl and Prometheus.');
   return good;
+}
+
+function oneOf(variable: string, values: readonly [string, ...string[]]): string {
+  const given = process.env[variable] ?? '';
+  if (given === '') return values[0];
+  if (values.includes(given)) return given;
+  process.stderr.write(`${variable} is "${given}"; write ${values.join(' or ')}\n`);
+  process.exit(2);
 }
 
 function whole(variable: string): number | undefined {

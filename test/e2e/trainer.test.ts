@@ -156,8 +156,11 @@ report(step=2, metrics={"train/loss": 1.0})
     expect(items.map((item) => item['step'])).toEqual([1, 2]);
   });
 
-  test('a secret reaches the trainer and nobody else', async () => {
+  test.each(['Push', 'Pull'])('a secret reaches the trainer and nobody else (%s)', async (transport) => {
     const namespace = await rig.namespace();
+    const passed: Buffer[] = [];
+    rig.simulator.onPassed(({ request, response }) => passed.push(request, response));
+    const name = `secretive-${transport.toLowerCase()}`;
     const literal = `--from-literal=token=${secret}`;
     await kubectl(rig.plane, ['create', 'secret', 'generic', 'hub', '-n', namespace, literal]);
     // Turned round, so that the manifest itself does not hold what is looked for.
@@ -169,14 +172,21 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
 `;
     const spec = script(text);
     const env = [{ name: 'HUB', valueFrom: { secretKeyRef: { name: 'hub', key: 'token' } } }];
-    await rig.create(namespace, 'secretive', { ...spec, trainer: { ...(spec.trainer as object), env } });
-    const job = await rig.until(namespace, 'secretive', ({ status }) => status?.completionTime !== undefined, 60_000);
-    expect(job.status?.phase).toBe('Succeeded');
+    const trainer = { ...(spec.trainer as object), env };
+    await rig.create(namespace, name, { ...spec, trainer, telemetry: { transport } });
+    const job = await rig.until(namespace, name, ({ status }) => status?.completionTime !== undefined, 60_000);
+    expect(job.status).toMatchObject({ phase: 'Succeeded', attempt: { transport } });
+    // All that Runpod has of the job: what was asked for, what its pod printed, and what its proxy forwarded.
     const pods = rig.simulator.pods.all().map((pod) => pod.body);
+    const printed = rig.simulator.podLog(job.status?.attempt?.podID ?? '');
+    const forwarded = Buffer.concat(passed).toString('latin1');
+    expect(passed.length > 0).toBe(transport === 'Pull');
     const metrics = await (await fetch(rig.metricsUrl)).text();
     const events = await kubectl(rig.plane, ['get', 'events', '-n', namespace, '-o', 'json']);
-    for (const seen of [JSON.stringify(pods), rig.log(), JSON.stringify(job), metrics, events])
+    for (const seen of [JSON.stringify(pods), printed, forwarded, rig.log(), JSON.stringify(job), metrics, events])
       expect(seen).not.toContain(secret);
+    // Nor anything else that the operator tells the agent, or the agent the operator.
+    for (const word of ['trainer', 'heartbeatSeconds', 'started', 'Succeeded']) expect(forwarded).not.toContain(word);
   });
 
   test("a pod's token opens its own attempt only, and nothing after the end", async () => {

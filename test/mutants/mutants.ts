@@ -30,6 +30,7 @@ export const mutants: readonly Mutant[] = [
         candidate: candidate.name,
         state: 'Intent',
         intentTime: iso(snapshot.nowMs),
+        transport: job.spec.telemetry?.transport ?? snapshot.policy.transport,
       },
     },`,
         new: `    action: {
@@ -42,6 +43,7 @@ export const mutants: readonly Mutant[] = [
         candidate: candidate.name,
         state: 'Intent',
         intentTime: iso(snapshot.nowMs),
+        transport: job.spec.telemetry?.transport ?? snapshot.policy.transport,
       },
     },
     record: {},`,
@@ -282,6 +284,28 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     tests: ['test/unit/deadlines.test.ts', chaos],
+  },
+  {
+    name: 'whatever answers at the address of a pod is believed without a proof',
+    edits: [
+      {
+        file: 'controller/telemetry/pull/seal.ts',
+        old: `  if (!timingSafeEqual(tag(token, sender, context, covered), message.subarray(-tagBytes))) return undefined;`,
+        new: `  timingSafeEqual(tag(token, sender, context, covered), message.subarray(-tagBytes));`,
+      },
+    ],
+    tests: ['test/unit/telemetry-seal.test.ts'],
+  },
+  {
+    name: 'a recorded answer of the operator answers any later question',
+    edits: [
+      {
+        file: 'trainer/src/trainingjob/agent/pull.py',
+        old: `        if not isinstance(given, dict) or self._question is None or given.get("id") != self._question["id"]:`,
+        new: `        if not isinstance(given, dict) or self._question is None:`,
+      },
+    ],
+    tests: ['trainer/tests/test_pull.py::test_answer_that_was_recorded_and_is_sent_again_answers_nothing'],
   },
   {
     name: 'the spool lets a batch go before the operator answered',

@@ -86,6 +86,7 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
     KUBECONFIG: plane.kubeconfigPath,
     RUNPOD_API_URL: simulator.url,
     RUNPOD_API_KEY_FILE: keyFile,
+    RUNPOD_PROXY_URL: simulator.proxyUrl,
     TRAINER_IMAGE: 'stub:heartbeat',
     TELEMETRY_URL: `http://127.0.0.1:${telemetryPort}`,
     TELEMETRY_LISTEN: `127.0.0.1:${telemetryPort}`,
