@@ -15,8 +15,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const kills = 5;
-const acknowledgedPerLife = 60;
+const kills = 20;
+/** One request of each is always under way: more of them only wait longer. */
+const senders = 16;
+const acknowledgedPerLife = 400;
+const pointsPerBatch = 20;
 
 /** A trainer: sends what was not acknowledged again, in order, until the server takes it. */
 interface Trainer {
@@ -24,10 +27,10 @@ interface Trainer {
   acknowledged: number;
 }
 
-test('whatever was acknowledged is there exactly once after the server was killed five times', async () => {
+test('whatever was acknowledged at full rate is there exactly once after twenty kills', async () => {
   const path = join(folder, 'telemetry.sqlite');
-  const trainers: Trainer[] = Array.from({ length: 4 }, (_, index) => ({
-    session: String(index).repeat(16),
+  const trainers: Trainer[] = Array.from({ length: senders }, (_, index) => ({
+    session: index.toString(16).repeat(16),
     acknowledged: 0,
   }));
   for (let life = 0; life < kills; life += 1) {
@@ -67,18 +70,20 @@ test('whatever was acknowledged is there exactly once after the server was kille
     for (const row of rows) expect(JSON.parse(row.payload)).toEqual(events(row.sequence));
     const last = sequences.length;
     expect(ingest.telemetry.summary(uid)).toMatchObject({
-      step: last,
+      step: last * pointsPerBatch,
       lastSequence: last,
       evaluations: Math.floor(last / 5),
     });
   }
   await ingest.stop();
-}, 60_000);
+}, 120_000);
 
 function reported(job: Reporter, sequence: number): object {
   return batch(job, sequence, events(sequence));
 }
 
 function events(sequence: number): readonly object[] {
-  return [point(sequence), ...(sequence % 5 === 0 ? [evaluation(sequence, 1 / sequence)] : [])];
+  const last = sequence * pointsPerBatch;
+  const points = Array.from({ length: pointsPerBatch }, (_, index) => point(last - pointsPerBatch + 1 + index));
+  return [...points, ...(sequence % 5 === 0 ? [evaluation(last, 1 / sequence)] : [])];
 }
