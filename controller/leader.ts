@@ -6,6 +6,7 @@ import { accountPass, type AccountPassContext } from './accounts/accountpass.ts'
 import { Accounts } from './accounts/accounts.ts';
 import { secretKey } from './accounts/secretkey.ts';
 import { accountKind, defaultAccount, type RunpodAccount } from './api/runpodaccount.ts';
+import type { ResolvedJob } from './api/resolve.ts';
 import { apiVersion, keyOf, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
 import { JobAuthorizer } from './kube/authorization.ts';
@@ -21,12 +22,14 @@ import { jobSeries } from './metrics/jobseries.ts';
 import type { ProcessMetrics } from './metrics/registry.ts';
 import { Backoff } from './queue/backoff.ts';
 import { priorities, WorkQueue } from './queue/workqueue.ts';
+import { accountOf } from './reconcile/attempts.ts';
 import { Bookkeeping } from './reconcile/bookkeeping.ts';
 import { ClockJumps } from './reconcile/clockjump.ts';
 import { configFor } from './reconcile/configfor.ts';
 import { jobCostUsd } from './reconcile/cost.ts';
 import { endingRateUsdPerHour } from './reconcile/endingrate.ts';
 import { openAttempt } from './reconcile/instruct.ts';
+import { lastWords } from './reconcile/lastwords.ts';
 import { reconcile, type LoopContext } from './reconcile/loop.ts';
 import { WriteMemory } from './reconcile/memory.ts';
 import { observe } from './reconcile/observe.ts';
@@ -205,7 +208,16 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     },
   };
   const read = { accounts, secrets, runtimes, runs };
-  const observed = { clock, memory, telemetry: heard, installation, policy, ...read };
+  const observed = {
+    clock,
+    memory,
+    telemetry: heard,
+    installation,
+    policy,
+    ...read,
+    lastWords: (job: ResolvedJob, podID: string) =>
+      lastWords({ clock, account: accounts.get(accountOf(job)), secrets }, job, podID),
+  };
   const inAccount = <T>(name: string, call: (account: Account) => Promise<T>): Promise<T> => {
     const account = accounts.get(name);
     return account

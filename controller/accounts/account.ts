@@ -9,11 +9,12 @@ import type { RunpodClient } from '../runpod/client.ts';
 import type { CloudPod, CreateCloudPodBody } from '../runpod/cloudpod.ts';
 import { RunpodError } from '../runpod/errors.ts';
 import { Inventory, type InventoryView } from '../runpod/inventory.ts';
+import { LogTail } from '../runpod/logtail.ts';
 
 /** The calls that an account's own key opens. */
 export type RunpodCalls = Pick<
   RunpodClient,
-  'createCloudPod' | 'listCloudPods' | 'deleteCloudPod' | 'listGpuPrices' | 'listCpuPrices' | 'close'
+  'createCloudPod' | 'listCloudPods' | 'deleteCloudPod' | 'podLog' | 'listGpuPrices' | 'listCpuPrices' | 'close'
 >;
 
 /** What is the same for all accounts of an operator. */
@@ -58,6 +59,7 @@ export class Account {
   readonly #options: AccountOptions;
   readonly #catalog: CatalogCache;
   readonly #sweeper: Sweeper;
+  readonly #logs: LogTail;
   #balance: Balance;
 
   constructor(options: AccountOptions) {
@@ -82,6 +84,11 @@ export class Account {
       deleteCloudPod: (podID) => runpod.deleteCloudPod(podID),
       log: log.child({ account: name }),
       swept: options.swept,
+    });
+    this.#logs = new LogTail({
+      open: (podID, lines, signal) => runpod.podLog(podID, lines, signal),
+      clock,
+      log: log.child({ account: name }),
     });
     this.inventory = new Inventory({
       list: () => runpod.listCloudPods(),
@@ -136,6 +143,11 @@ export class Account {
 
   deleteCloudPod(podID: string): Promise<void> {
     return this.#options.runpod.deleteCloudPod(podID);
+  }
+
+  /** The last lines of a pod's log; see LogTail. */
+  lastLines(podID: string): Promise<readonly string[]> {
+    return this.#logs.read(podID);
   }
 
   /** Makes every job of the account due, since something changed for all of them. */

@@ -658,6 +658,10 @@ deadMan?: ("Armed" | "Unarmed")
  */
 resumedFromStep?: number
 /**
+ * What the pod's log said last, read before the pod was ended; it moves to attempts with the attempt's end.
+ */
+containerLog?: string[]
+/**
  * The trainer was asked for a checkpoint, after which its pod is to be ended.
  */
 checkpointing?: {
@@ -709,6 +713,10 @@ reason: string
 message?: string
 exitCode?: number
 logTail?: string[]
+/**
+ * Who told logTail. Agent: the trainer's own words. Container: Runpod's log of the pod, as no final report came; lines of the host begin with system.
+ */
+logSource?: ("Agent" | "Container")
 }[]
 /**
  * What Runpod refused so far.

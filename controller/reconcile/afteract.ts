@@ -17,7 +17,8 @@ export function afterAct(snapshot: Snapshot, plan: Plan, result: ActResult): Pla
     case 'terminated': {
       const { attempt } = snapshot.status;
       if (attempt?.podID !== result.podID) return plan;
-      return { ...plan, record: { ...plan.record, attempt: { ...attempt, billedTo: iso(result.atMs) } } };
+      const recorded = plan.record.attempt ?? attempt;
+      return { ...plan, record: { ...plan.record, attempt: { ...recorded, billedTo: iso(result.atMs) } } };
     }
     case 'terminateFailed': {
       const left = podsLeft(snapshot).join(',');

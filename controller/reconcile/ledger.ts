@@ -32,18 +32,29 @@ export function ledgerEntry(snapshot: Snapshot, attempt: Attempt, reason: string
 function told(
   { telemetry, nowMs }: Snapshot,
   attempt: Attempt,
-): Pick<LedgerEntry, 'activeSeconds' | 'firstStep' | 'lastStep' | 'exitCode' | 'logTail'> {
+): Pick<LedgerEntry, 'activeSeconds' | 'firstStep' | 'lastStep' | 'exitCode' | 'logTail' | 'logSource'> {
   const final = telemetry?.finals[attempt.number];
   const mine = telemetry?.attempt === attempt.number ? telemetry : undefined;
   const connectedMs = attempt.connectedTime === undefined ? mine?.firstContactAt : Date.parse(attempt.connectedTime);
   const { firstStep, step } = mine ?? {};
-  const logTail = (final?.logTail ?? mine?.logTail ?? []).slice(-20).map((line) => line.slice(0, 512));
   return {
     ...(connectedMs !== undefined && { activeSeconds: activeSeconds(attempt, connectedMs, nowMs) }),
     ...(firstStep !== undefined && step !== undefined && { firstStep, lastStep: step }),
     ...(final && { exitCode: final.exitCode }),
-    ...(logTail.length > 0 && { logTail }),
+    ...lastLines(attempt, final?.logTail, mine?.logTail),
   };
+}
+
+/** Without a final report the pod's own log is newer than what the agent could still send. */
+function lastLines(
+  { containerLog }: Attempt,
+  reported: readonly string[] | undefined,
+  sent: readonly string[] = [],
+): Pick<LedgerEntry, 'logTail' | 'logSource'> {
+  const logSource = reported || !containerLog ? 'Agent' : 'Container';
+  const words = logSource === 'Container' ? (containerLog ?? []) : (reported ?? sent);
+  const logTail = words.slice(-20).map((line) => line.slice(0, 512));
+  return logTail.length > 0 ? { logTail, logSource } : {};
 }
 
 /** Whole seconds that the attempt's trainer was at work, from its first contact to the end of its pod. */

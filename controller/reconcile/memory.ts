@@ -41,6 +41,10 @@ export class WriteMemory {
     });
   }
 
+  lastWordsRead(uid: string, podID: string, lines: readonly string[]): void {
+    this.#change(uid, { lastWords: { podID, lines } });
+  }
+
   statusWritten(uid: string, atMs: number): void {
     this.#change(uid, { statusWrittenAtMs: atMs });
   }

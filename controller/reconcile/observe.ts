@@ -13,6 +13,7 @@ import { readJobSecrets, type Secrets } from './jobsecrets.ts';
 import type { WriteMemory } from './memory.ts';
 import type { RunMemory } from './runmemory.ts';
 import type { Say } from './plan.ts';
+import { silentPod } from './silentpod.ts';
 import type { Policy, Snapshot } from './snapshot.ts';
 
 export interface ObserveContext {
@@ -22,6 +23,8 @@ export interface ObserveContext {
   readonly telemetry: { summary(uid: string): JobTelemetry | undefined; readonly ingestReadyAtMs: number | undefined };
   readonly secrets: Secrets;
   readonly runtimes: Runtimes;
+  /** The last lines of a pod's log, with nothing secret in them. Takes a few seconds at most, and never fails. */
+  readonly lastWords: (job: ResolvedJob, podID: string) => Promise<readonly string[]>;
   readonly installation: string;
   readonly policy: Policy;
   readonly runs: Pick<RunMemory, 'ofJob' | 'succeededBefore'>;
@@ -37,7 +40,10 @@ export interface RentingAccount {
   closedTo(job: TrainingJob): Say | undefined;
 }
 
-/** Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent. */
+/**
+ * Gathers all that a pass may know. Secrets and prices are looked at only for a job that has yet to rent, a pod's log only before
+ * a pod is ended that did not say why it failed.
+ */
 export async function observe(context: ObserveContext, asWritten: TrainingJob): Promise<Snapshot> {
   const { clock, memory, telemetry, installation, policy, runs } = context;
   const { uid } = asWritten.metadata;
@@ -47,6 +53,7 @@ export async function observe(context: ObserveContext, asWritten: TrainingJob): 
   const job = { ...asWritten, spec: resolve(asWritten.spec, behind.words) };
   const rents = wantsPod(job, status, memory.of(uid).freshIntent);
   const secrets = rents ? await readJobSecrets(context.secrets, job) : undefined;
+  await listen(context, job, status);
   // Taken last and together: what was awaited above must not make these older than the clock says.
   const account = context.accounts.of(job);
   const view = account.view();
@@ -73,6 +80,22 @@ export async function observe(context: ObserveContext, asWritten: TrainingJob): 
     policy,
     ran,
   });
+}
+
+/** Reads the log of a pod that is listed, once: when it is ended nobody can read it any more. */
+async function listen(context: ObserveContext, job: ResolvedJob, status: TrainingJobStatus): Promise<void> {
+  const { memory, accounts, telemetry } = context;
+  const { uid } = job.metadata;
+  const podID = silentPod(job, status, telemetry.summary(uid));
+  if (podID === undefined || memory.of(uid).lastWords?.podID === podID) return;
+  if (
+    !accounts
+      .of(job)
+      .view()
+      .pods.some((pod) => pod.id === podID)
+  )
+    return;
+  memory.lastWordsRead(uid, podID, await context.lastWords(job, podID));
 }
 
 function wantsPod(job: ResolvedJob, status: TrainingJobStatus, freshIntent: number | undefined): boolean {

@@ -89,6 +89,8 @@ export interface OwnWrites {
   readonly terminates?: Readonly<Record<string, { readonly sentAtMs: number; readonly acceptedAtMs?: number }>>;
   /** End of the newest write to Runpod for this job. */
   readonly lastWriteAtMs?: number;
+  /** What the log of a pod that is to be ended said last; read once. */
+  readonly lastWords?: { readonly podID: string; readonly lines: readonly string[] };
   /** When the status was last written for the sake of progress. */
   readonly statusWrittenAtMs?: number;
 }

@@ -115,6 +115,48 @@ export class RunpodClient {
     });
   }
 
+  /**
+   * What Runpod logged of a pod, as text of server-sent events: its last `lines` lines, then each as it comes, until `signal` is
+   * aborted; an empty text first, when the answer begins. Not sent unless the rate limit has requests to spare.
+   */
+  async *podLog(id: string, lines: number, signal: AbortSignal): AsyncGenerator<string> {
+    const { clock, quota, observe, apiKey, baseUrl } = this.#options;
+    if (!quota.spare()) throw new RunpodError('rateLimited', "Runpod's rate limit has no request to spare for a log");
+    const startedMs = clock.monotonic();
+    let code = 'error';
+    try {
+      const response = await request(new URL(`/v2/pods/${encodeURIComponent(id)}/logs?tail=${lines}`, baseUrl), {
+        dispatcher: this.#agent,
+        signal,
+        headers: { authorization: `Bearer ${await apiKey()}`, accept: 'text/event-stream' },
+      });
+      code = String(response.statusCode);
+      const header = (name: string): string | undefined => response.headers[name]?.toString();
+      quota.learn(header('ratelimit'), header('ratelimit-policy'));
+      if (response.statusCode !== 200) {
+        const error = runpodError(
+          {
+            status: response.statusCode,
+            contentType: header('content-type') ?? '',
+            body: await response.body.text(),
+            retryAfter: header('retry-after'),
+          },
+          true,
+        );
+        if (error.status === 429) quota.blocked(error.retryAfterMs ?? 0);
+        throw error;
+      }
+      yield '';
+      response.body.setEncoding('utf8');
+      for await (const text of response.body as AsyncIterable<string>) yield text;
+    } catch (error) {
+      throw error instanceof RunpodError ? error : new RunpodError('transient', `the log broke off: ${words(error)}`);
+    } finally {
+      observe?.request('logs', code, (clock.monotonic() - startedMs) / 1000);
+      quota.ended();
+    }
+  }
+
   close(): Promise<void> {
     return this.#agent.destroy();
   }

@@ -79,6 +79,19 @@ export class Quota {
   }
 
   /**
+   * A permit at once or not at all, for a call that may as well not be made: only out of what nobody waits for and nobody is likely
+   * to need. Who got it says `ended` as others do.
+   */
+  spare(): boolean {
+    const nowMs = this.#clock.monotonic();
+    this.#refill(nowMs);
+    const plenty = [...this.#windows.values()].every(({ remaining, limit }) => remaining > (limit * 3) / 4);
+    if (nowMs < this.#blockedUntilMs || this.#waiters.length > 0 || !plenty) return false;
+    this.#spend(nowMs);
+    return true;
+  }
+
+  /**
    * Takes the counts of an answer's headers, while its call still counts as under way. What cannot be read changes nothing, and
    * no window lasts longer than its own length, so that a wrong number is over in time.
    */

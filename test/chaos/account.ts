@@ -33,6 +33,10 @@ export class Account {
   keyGood = true;
   /** So many deletes are answered with "no such pod", and nothing is done. */
   denies = 0;
+  /** A word that every pod's container prints. */
+  printed = '';
+  /** Logs of pods get no answer. */
+  logsHang = false;
   /** Lists show the account as it was at this instant; undefined: as it is. */
   frozenAtMs: number | undefined;
   readonly #started: (pod: RentedPod) => void;
@@ -94,6 +98,20 @@ export class Account {
       throw new RunpodError('notFound', 'there is no such pod', { status: 404 });
     }
     this.end(pod);
+  }
+
+  /** The stream of a pod's log: what was said, and then nothing more. */
+  async *log(id: string, signal: AbortSignal): AsyncGenerator<string> {
+    if (!this.logsHang) {
+      this.#authorize();
+      if (!this.billing().some(({ pod }) => pod.id === id))
+        throw new RunpodError('notFound', 'there is no such pod', { status: 404 });
+      yield '';
+      const ts = new Date(this.#clock.now()).toISOString();
+      for (const line of ['starting', `the key is ${this.printed}`])
+        yield `id: ${ts}\ndata: ${JSON.stringify({ ts, source: 'container', line })}\n\n`;
+    }
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 
   /** The job whose pod this is. */

@@ -3,6 +3,7 @@ import pino from 'pino';
 import { Account } from '../../controller/accounts/account.ts';
 import { Trial } from '../../controller/accounts/trial.ts';
 import { defaultAccount } from '../../controller/api/runpodaccount.ts';
+import type { ResolvedJob } from '../../controller/api/resolve.ts';
 import { keyOf, type TrainingJob } from '../../controller/api/trainingjob.ts';
 import type { KubeClient } from '../../controller/kube/client.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
@@ -14,6 +15,7 @@ import { priorities, WorkQueue } from '../../controller/queue/workqueue.ts';
 import { Bookkeeping } from '../../controller/reconcile/bookkeeping.ts';
 import { decide } from '../../controller/reconcile/decide.ts';
 import { openAttempt } from '../../controller/reconcile/instruct.ts';
+import { lastWords } from '../../controller/reconcile/lastwords.ts';
 import { reconcile, type LoopContext } from '../../controller/reconcile/loop.ts';
 import { WriteMemory } from '../../controller/reconcile/memory.ts';
 import { observe } from '../../controller/reconcile/observe.ts';
@@ -112,6 +114,7 @@ export class OperatorProcess {
           return world.gate.call('create', () => this.#write('create', attempt, () => world.create(body), cut));
         },
         deleteCloudPod: terminate,
+        podLog: (podID, _lines, signal) => world.account.log(podID, signal),
         listGpuPrices: () => Promise.reject(new RunpodError('transient', 'no price list here')),
         listCpuPrices: () => Promise.reject(new RunpodError('transient', 'no price list here')),
         close: () => Promise.resolve(),
@@ -145,7 +148,15 @@ export class OperatorProcess {
     };
     const accounts = { of: () => renting };
     const read = { accounts, secrets, runs, runtimes: { find: () => 'absent' as const, names: () => [] } };
-    const observed = { clock, memory, telemetry, installation, policy, ...read };
+    const observed = {
+      clock,
+      memory,
+      telemetry,
+      installation,
+      policy,
+      ...read,
+      lastWords: (job: ResolvedJob, podID: string) => lastWords({ clock, account, secrets }, job, podID),
+    };
     const refused = (): Error => new KubeError('transient', 'the connection was cut');
     const context: LoopContext = {
       clock,

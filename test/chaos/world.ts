@@ -56,6 +56,7 @@ export class World {
     });
     this.cluster.watchFault = disturbance.watchFault;
     this.account = new Account(this.clock, (pod) => this.#boot(pod));
+    this.account.printed = this.monitors.secret;
     this.seam = new Seam(
       {
         clock: this.clock,

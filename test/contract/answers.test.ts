@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseCreate } from '../runpod/create.ts';
 import type { Fault } from '../runpod/faults.ts';
 import { Problem } from '../runpod/problem.ts';
@@ -67,6 +67,21 @@ describe.skipIf(description === undefined)("the simulator's answers keep to Runp
       headers: { ...(key !== '' && { authorization: `Bearer ${key}` }), 'content-type': 'application/json' },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
+    return recorder.exchanges.at(-1)!;
+  }
+
+  /** A stream that is left after so many pieces of it. */
+  async function listened(path: string, pieces: number): Promise<Exchange> {
+    const before = recorder.exchanges.length;
+    const end = new AbortController();
+    const { body } = await fetch(`${recorder.url}${path}`, {
+      headers: { authorization: `Bearer ${simulator.apiKey}` },
+      signal: end.signal,
+    });
+    const reader = body!.getReader();
+    for (let piece = 0; piece < pieces; piece += 1) await reader.read();
+    end.abort();
+    await vi.waitUntil(() => recorder.exchanges.length > before);
     return recorder.exchanges.at(-1)!;
   }
 
@@ -143,6 +158,7 @@ describe.skipIf(description === undefined)("the simulator's answers keep to Runp
     ['/v2/pods?includeClusterPods=true', 200],
     ['/v2/nothing', 404],
     ['/v2/pods/%ff', 404],
+    ['/v2/pods/nobody/logs', 404],
   ])('GET %s is answered %d', async (path, status) => {
     simulator.catalog.offer('NVIDIA H200')!.stock.forEach((_, place, stock) => stock.set(place, 0));
     simulator.catalog.offer('cpu5c')!.stock.set('EU-RO-1', 3).set('EU-SE-1', 20);
@@ -289,6 +305,36 @@ describe.skipIf(description === undefined)("the simulator's answers keep to Runp
     expect(after.status).toBe(401);
     expect(brokenAnswer(api, after)).toEqual([]);
     expect(simulator.live().map(({ id }) => id)).toEqual([other]);
+  });
+
+  test.each(['', '?tail=0', '?source=system', '?source=container&tail=5', '?since=2026-01-01T00:00:00Z'])(
+    "a pod's log%s is a stream of events",
+    async (query) => {
+      const id = podID(await send('POST', '/v2/pods', gpuPod));
+      simulator.pods.live(id)!.log.write('one\ntwo\n');
+      const exchange = await listened(`/v2/pods/${id}/logs${query}`, query === '?tail=0' ? 0 : 1);
+      expect(exchange.status).toBe(200);
+      expect(brokenAnswer(api, exchange)).toEqual([]);
+      expect(exchange.body.includes('"line":"two"')).toBe(!/tail=0|system/.test(query));
+    },
+  );
+
+  test.each(['?source=nobody', '?tail=5001', '?tail=some', '?since=yesterday'])(
+    "a pod's log%s is refused",
+    async (query) => {
+      const id = podID(await send('POST', '/v2/pods', gpuPod));
+      const exchange = await send('GET', `/v2/pods/${id}/logs${query}`);
+      expect(exchange.status).toBe(422);
+      expect(brokenAnswer(api, exchange)).toEqual([]);
+    },
+  );
+
+  test("a pod's log that is refused", async () => {
+    const id = podID(await send('POST', '/v2/pods', gpuPod));
+    simulator.fault({ kind: 'refuseLogs', status: 503, detail: 'words' });
+    const exchange = await send('GET', `/v2/pods/${id}/logs`);
+    expect(exchange.status).toBe(503);
+    expect(brokenAnswer(api, exchange)).toEqual([]);
   });
 
   test('a rate limit that is used up is answered 429, and the headers say so', async () => {

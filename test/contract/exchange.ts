@@ -136,6 +136,8 @@ function brokenContent(
   const described = content[contentType?.split(';')[0]?.trim().toLowerCase() ?? ''];
   if (!described)
     return [`content type ${contentType ?? '(none)'} is not described, only ${Object.keys(content).join()}`];
+  if (contentType?.startsWith('text/event-stream') === true)
+    return [...description.broken(described.schema, body), ...brokenEvents(body)];
   let value: unknown;
   try {
     value = JSON.parse(body);
@@ -152,4 +154,22 @@ function brokenStatusMember(status: number, body: string): readonly string[] {
   } catch {
     return [];
   }
+}
+
+/** The events of a pod's log, whose form the description puts in words. */
+function brokenEvents(body: string): readonly string[] {
+  const events = body.split('\n\n');
+  if (events.pop() !== '') return ['the last event is not complete'];
+  return events.flatMap((event) => {
+    const [id = '', data = '', ...more] = event.split('\n');
+    try {
+      if (more.length > 0 || !id.startsWith('id: ') || !data.startsWith('data: ')) return [`no event: ${event}`];
+      const line = JSON.parse(data.slice('data: '.length)) as Record<string, unknown>;
+      const isKnown = ['container', 'system'].includes(String(line['source'])) && typeof line['line'] === 'string';
+      const isTimed = typeof line['ts'] === 'string' && id.slice('id: '.length).startsWith(line['ts']);
+      return isKnown && isTimed && Object.keys(line).length === 3 ? [] : [`no line of a log: ${event}`];
+    } catch {
+      return [`no JSON in ${event}`];
+    }
+  });
 }

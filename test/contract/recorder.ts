@@ -17,8 +17,7 @@ export async function startRecorder(target: string): Promise<Recorder> {
       const forward = send(new URL(request.url ?? '/', target), { method: request.method, headers: request.headers });
       forward.once('error', () => response.destroy());
       forward.once('response', (answer) => {
-        void (async () => {
-          const body = await text(answer);
+        const record = (body: string): void => {
           exchanges.push({
             method: request.method ?? '',
             target: request.url ?? '/',
@@ -28,6 +27,24 @@ export async function startRecorder(target: string): Promise<Recorder> {
             headers: flat(answer.headers),
             body,
           });
+        };
+        if (answer.headers['content-type'] === 'text/event-stream') {
+          const chunks: Buffer[] = [];
+          answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+          answer.on('error', () => undefined);
+          response.writeHead(answer.statusCode ?? 502, answer.headers);
+          response.flushHeaders();
+          answer.pipe(response);
+          // Its end is that of whoever listens.
+          response.once('close', () => {
+            forward.destroy();
+            record(Buffer.concat(chunks).toString('utf8'));
+          });
+          return;
+        }
+        void (async () => {
+          const body = await text(answer);
+          record(body);
           response.writeHead(answer.statusCode ?? 502, answer.headers).end(body);
         })();
       });

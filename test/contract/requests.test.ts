@@ -2,11 +2,13 @@ import type { ResolvedSpec } from '../../controller/api/resolve.ts';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import pino from 'pino';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Candidate, TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import { systemClock } from '../../controller/clock.ts';
 import { RunpodClient } from '../../controller/runpod/client.ts';
 import type { CreateCloudPodBody } from '../../controller/runpod/cloudpod.ts';
+import { LogTail } from '../../controller/runpod/logtail.ts';
 import { Quota } from '../../controller/runpod/quota.ts';
 import { createBody } from '../../controller/runpod/request.ts';
 import { startSimulator, type Simulator } from '../runpod/simulator.ts';
@@ -159,6 +161,29 @@ describe.skipIf(description === undefined)('what goes to Runpod keeps to its des
       'DELETE /v2/pods/no%20such%2Fpod%3F 404',
       'GET /v2/catalog/gpus 200',
       'GET /v2/catalog/cpus 200',
+    ]);
+    for (const exchange of newOnes()) {
+      expect(brokenRequest(api, exchange)).toEqual([]);
+      expect(brokenAnswer(api, exchange)).toEqual([]);
+    }
+  });
+
+  test("reading the last lines of a pod's log", async () => {
+    simulator.fault({ kind: 'slowPull', ms: 60_000 });
+    const { id } = await client.createCloudPod(bodyFor({ gpu }));
+    simulator.pods.live(id)!.log.write('Traceback\nboom\n');
+    seen = recorder.exchanges.length;
+    const logs = new LogTail({
+      open: (podID, lines, signal) => client.podLog(podID, lines, signal),
+      clock: systemClock,
+      log: pino({ enabled: false }),
+    });
+    expect(await logs.read(id)).toEqual([`system: pulling image ${image}`, 'Traceback', 'boom']);
+    await vi.waitUntil(() => newOnes().length > 0);
+    expect(await logs.read('nobody')).toEqual([]);
+    expect(newOnes().map(({ method, target, status }) => `${method} ${target} ${status}`)).toEqual([
+      `GET /v2/pods/${id}/logs?tail=20 200`,
+      'GET /v2/pods/nobody/logs?tail=20 404',
     ]);
     for (const exchange of newOnes()) {
       expect(brokenRequest(api, exchange)).toEqual([]);

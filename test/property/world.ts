@@ -197,7 +197,8 @@ export class World {
           }),
       },
       job: () => this.#cached,
-      observe: (job) => observe({ ...observed, telemetry: heard, secrets, runs, runtimes: noRuntimes }, job),
+      observe: (job) =>
+        observe({ ...observed, telemetry: heard, secrets, runs, runtimes: noRuntimes, lastWords: async () => [] }, job),
       writeStatus: (job, status) => this.#effect('status', () => this.#writeStatus(job, status)),
       remember: (job) => {
         this.#cached = this.job && job;

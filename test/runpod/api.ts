@@ -2,6 +2,8 @@ import type { Catalog } from './catalog.ts';
 import { podBilling } from './billing.ts';
 import { parseCreate } from './create.ts';
 import type { Faults } from './faults.ts';
+import { parseLogQuery, type LogQuery } from './logstream.ts';
+import { PodLog } from './podlog.ts';
 import { podJson, type Pods, type SimulatedPod, type Volume } from './pods.ts';
 import { Problem } from './problem.ts';
 
@@ -12,6 +14,7 @@ export interface ApiRequest {
   readonly body: string;
   /** Whose key was sent; nothing of another account is there for it. */
   readonly account: string;
+  readonly lastEventID: string | undefined;
   /** The pod whose own key was sent; undefined for the account's key. */
   readonly podKeyOf: string | undefined;
 }
@@ -23,6 +26,9 @@ export interface ApiAnswer {
   readonly cut?: true;
   readonly html?: string;
   readonly delayMs?: number;
+  /** Sent as events, until the other side ends it. */
+  readonly stream?: { readonly log: PodLog; readonly query: LogQuery };
+  readonly hangs?: true;
 }
 
 export interface ApiContext {
@@ -35,8 +41,9 @@ export interface ApiContext {
 /** Runpod's API v2, as far as an operator and an agent use it. Errors are thrown as Problems. */
 export async function serveApi(context: ApiContext, request: ApiRequest): Promise<ApiAnswer> {
   const { catalog, volumes, pods } = context;
-  const pod = podIn(request.path);
+  const { pod, logs } = podIn(request.path);
   if (request.podKeyOf !== undefined && request.podKeyOf !== pod) throw new Problem(403, 'access denied');
+  if (pod !== undefined && logs) return serveLogs(context, request, pod);
   if (pod !== undefined) return servePod(context, request, pod);
   switch (request.path) {
     case '/v2/pods':
@@ -55,10 +62,10 @@ export async function serveApi(context: ApiContext, request: ApiRequest): Promis
   }
 }
 
-function podIn(path: string): string | undefined {
-  const id = /^\/v2\/pods\/([^/]+)$/.exec(path)?.[1];
+function podIn(path: string): { readonly pod: string | undefined; readonly logs: boolean } {
+  const [, id, logs] = /^\/v2\/pods\/([^/]+)(\/logs)?$/.exec(path) ?? [];
   try {
-    return id === undefined ? undefined : decodeURIComponent(id);
+    return { pod: id === undefined ? undefined : decodeURIComponent(id), logs: logs !== undefined };
   } catch {
     throw new Problem(404, 'resource not found');
   }
@@ -123,4 +130,16 @@ async function servePod({ pods, faults }: ApiContext, request: ApiRequest, id: s
   if (!faults.take('deleteIgnored', pod.body.name)) void pods.delete(id);
   const slow = faults.take('slowDeleteReply', pod.body.name);
   return { status: 204, ...(slow && { delayMs: slow.ms }) };
+}
+
+function serveLogs({ pods, faults }: ApiContext, request: ApiRequest, id: string): ApiAnswer {
+  if (request.method !== 'GET') throw notAllowed('GET');
+  const pod = pods.live(id);
+  if (pod?.account !== request.account) throw new Problem(404, 'resource not found');
+  const refusal = faults.take('refuseLogs', pod.body.name);
+  if (refusal) throw refused(refusal);
+  const query = parseLogQuery(request.query, request.lastEventID);
+  if (faults.take('hangLogs', pod.body.name)) return { status: 200, hangs: true };
+  const log = faults.take('silentLogs', pod.body.name) ? new PodLog() : pod.log;
+  return { status: 200, stream: { log, query } };
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync, rmSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
+import type { PodLog } from './podlog.ts';
 import { killPod, signalGroup } from './processes.ts';
 
 /** What a pod runs. `stop` resolves when nothing of it is left. */
@@ -16,6 +17,7 @@ export interface ContainerOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
+  readonly log: PodLog;
   /** First wait before an exited container is started again; doubles up to 30 s. */
   readonly restartMs: number;
   /** Tells whoever ends the processes when the simulator cannot. */
@@ -33,7 +35,15 @@ export function runContainer(options: ContainerOptions): Container {
   const { folder, podID, guard } = options;
   const disk = join(folder, 'disk');
   mkdirSync(folder, { recursive: true });
-  const log: WriteStream = createWriteStream(join(folder, 'container.log'), { flags: 'a' });
+  const file: WriteStream = createWriteStream(join(folder, 'container.log'), { flags: 'a' });
+  const said = (text: string): void => {
+    file.write(text);
+    options.log.write(text);
+  };
+  const happened = (line: string): void => {
+    file.write(`${line}\n`);
+    options.log.system(line);
+  };
   let child: ChildProcess | undefined;
   let closed: Promise<unknown> = Promise.resolve();
   let stopped = false;
@@ -43,8 +53,8 @@ export function runContainer(options: ContainerOptions): Container {
   const start = (): void => {
     rmSync(disk, { recursive: true, force: true });
     mkdirSync(disk, { recursive: true });
-    const [file = '', ...args] = options.command;
-    const started = spawn(file, args, {
+    const [program = '', ...args] = options.command;
+    const started = spawn(program, args, {
       cwd: disk,
       env: { ...options.env, HOME: disk },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -53,9 +63,8 @@ export function runContainer(options: ContainerOptions): Container {
     child = started;
     const { pid } = started;
     if (pid !== undefined) guard(`pod ${podID} ${pid}`);
-    started.stdout.on('data', (chunk: Buffer) => log.write(chunk));
-    started.stderr.on('data', (chunk: Buffer) => log.write(chunk));
-    started.once('error', (error) => log.write(`cannot start ${file}: ${error.message}\n`));
+    for (const stream of [started.stdout, started.stderr]) stream.setEncoding('utf8').on('data', said);
+    started.once('error', (error) => happened(`cannot start ${program}: ${error.message}`));
     started.once('exit', () => {
       killPod(podID, pid);
       guard(`forget ${podID}`);
@@ -67,7 +76,7 @@ export function runContainer(options: ContainerOptions): Container {
     });
     closed = new Promise<void>((resolve) => {
       started.once('close', (code, signal) => {
-        log.write(`container exited: ${code ?? signal}\n`);
+        happened(`container exited: ${code ?? signal}`);
         resolve();
         if (stopped) return;
         timer = setTimeout(start, waitMs);
@@ -96,7 +105,7 @@ export function runContainer(options: ContainerOptions): Container {
       const hard = setTimeout(() => killPod(podID, running()), termGraceMs);
       await closed;
       clearTimeout(hard);
-      await new Promise((resolve) => log.end(resolve));
+      await new Promise((resolve) => file.end(resolve));
     },
   };
 }

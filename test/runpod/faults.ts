@@ -46,6 +46,16 @@ export type Fault = { readonly times?: number | null; readonly match?: string } 
       readonly detail: string;
       readonly retryAfterSeconds?: number;
     }
+  | {
+      readonly kind: 'refuseLogs';
+      readonly status: number;
+      readonly detail: string;
+      readonly retryAfterSeconds?: number;
+    }
+  /** A request for a pod's log gets no answer. */
+  | { readonly kind: 'hangLogs' }
+  /** A pod's log is open, and says nothing. */
+  | { readonly kind: 'silentLogs' }
   /** The pod's own key opens nothing. */
   | { readonly kind: 'podKeyRefused' }
   /** The HTTP proxy answers with a page of its own. */
@@ -83,6 +93,9 @@ const kinds: Readonly<Record<FaultKind, readonly [Readonly<Record<string, Shape>
   deleteNotFound: plain,
   slowDeleteReply: delay,
   refuseDelete: refusal,
+  refuseLogs: refusal,
+  hangLogs: plain,
+  silentLogs: plain,
   podKeyRefused: plain,
   proxyAway: plain,
   loseProxyReply: plain,

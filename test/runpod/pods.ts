@@ -7,6 +7,7 @@ import { runContainer, splitArgs, type Container } from './container.ts';
 import type { CreateBody } from './create.ts';
 import type { Faults } from './faults.ts';
 import { firstAccount } from './keys.ts';
+import { PodLog } from './podlog.ts';
 import { Problem } from './problem.ts';
 import { runStub, stubImageProblem } from './stub.ts';
 
@@ -32,6 +33,7 @@ export interface SimulatedPod {
   readonly createdMs: number;
   /** Ports of this machine by the container's that they stand for. */
   readonly hostPorts: Map<number, number>;
+  readonly log: PodLog;
   state: PodState;
   startedMs: number | undefined;
   /** A stopped pod is there, but costs nothing. */
@@ -132,6 +134,7 @@ export class Pods {
       gpuCount,
       createdMs: Date.now(),
       hostPorts: new Map(),
+      log: new PodLog(),
       state: 'PROVISIONING',
       startedMs: undefined,
       stoppedMs: undefined,
@@ -141,6 +144,7 @@ export class Pods {
     };
     this.#pods.set(pod.id, pod);
     this.#byKey.set(pod.key, pod);
+    pod.log.system(`pulling image ${body.image}`);
     const pullMs = faults.take('slowPull', body.name)?.ms ?? this.#options.provisionMs;
     this.#later(pod, pullMs, () => {
       pod.state = 'STARTING';
@@ -197,6 +201,7 @@ export class Pods {
     const { images, folder, restartMs, guard } = this.#options;
     pod.state = 'RUNNING';
     pod.startedMs = Date.now();
+    pod.log.system('starting container');
     const env = this.#env(pod);
     if (pod.body.image.startsWith('stub:')) {
       pod.container = runStub(pod.body.image, env);
@@ -219,6 +224,7 @@ export class Pods {
       command,
       env,
       folder: join(folder, 'pods', pod.id),
+      log: pod.log,
       restartMs,
       guard,
     });

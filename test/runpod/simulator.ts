@@ -8,6 +8,7 @@ import { billLine, type BillLine } from './billing.ts';
 import { Catalog } from './catalog.ts';
 import { serveControl } from './control.ts';
 import { Faults, type Fault } from './faults.ts';
+import { streamLog } from './logstream.ts';
 import { Pods, type SimulatedPod, type Volume } from './pods.ts';
 import { Problem } from './problem.ts';
 import { firstAccount, Keys } from './keys.ts';
@@ -165,7 +166,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     }
     return serveApi(
       { pods, catalog, faults, volumes },
-      { method: request.method ?? 'GET', path: pathname, query: searchParams, body, account, podKeyOf: byPod?.id },
+      {
+        method: request.method ?? 'GET',
+        path: pathname,
+        query: searchParams,
+        body,
+        account,
+        lastEventID: request.headers['last-event-id']?.toString(),
+        podKeyOf: byPod?.id,
+      },
     );
   };
 
@@ -189,7 +198,9 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       const { status } = result;
       record(status);
       if (result.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, result.delayMs));
+      if (result.hangs) return;
       if (result.cut) request.socket.destroy();
+      else if (result.stream) streamLog(result.stream.log, result.stream.query, response, limits());
       else if (result.html !== undefined) response.writeHead(status, { 'content-type': 'text/html' }).end(result.html);
       else if (result.json === undefined) response.writeHead(status, limits()).end();
       else

@@ -219,3 +219,32 @@ describe('who no longer waits', () => {
     expect(granted).toEqual(['list', 'create', 'create']);
   });
 });
+
+describe('a call that may as well not be made', () => {
+  test('is let through while three quarters of every window are left, and counts', async () => {
+    const { quota } = desk();
+    expect(quota.spare()).toBe(true);
+    answer(quota, '"minute";r=46;t=30', policy);
+    expect([quota.spare(), quota.spare()]).toEqual([true, false]);
+  });
+
+  test('goes before nobody: not while anyone waits, nor while Runpod says to wait', async () => {
+    const { quota, ask, clock } = desk();
+    await ask('list');
+    answer(quota, '"minute";r=0;t=30', policy);
+    await ask('create');
+    await clock.pass(30_000);
+    expect(quota.spare()).toBe(true);
+    quota.blocked(5000);
+    expect(quota.spare()).toBe(false);
+  });
+
+  test('never waits for the next window', async () => {
+    const { quota, clock, ask } = desk();
+    await ask('list');
+    answer(quota, '"minute";r=20;t=30', policy);
+    expect(quota.spare()).toBe(false);
+    await clock.pass(30_000);
+    expect(quota.spare()).toBe(true);
+  });
+});

@@ -198,6 +198,7 @@ describe('a job without a pod that is to be suspended', () => {
         },
         telemetry: { summary: () => undefined, ingestReadyAtMs: 0 },
         secrets: { readSecretKey: () => Promise.reject(new Error('a Secret was asked for')) },
+        lastWords: () => Promise.reject(new Error('a log was read')),
         installation,
         policy,
         runs: { ofJob: () => undefined, succeededBefore: () => undefined },

@@ -34,10 +34,31 @@ export function settle(snapshot: Snapshot): Plan | undefined {
         requeueAfterMs: 0,
       };
     case 'terminate':
-      return { stage: 'settle', action: next.action, record: {}, say, requeueAfterMs: 0, wantsList: true };
+      return {
+        stage: 'settle',
+        action: next.action,
+        record: withLastWords(snapshot),
+        say,
+        requeueAfterMs: 0,
+        wantsList: true,
+      };
     case 'wait':
-      return { stage: 'settle', action: nothing, record: {}, say: accountTrouble(snapshot) ?? say, wantsList: true };
+      return {
+        stage: 'settle',
+        action: nothing,
+        record: withLastWords(snapshot),
+        say: accountTrouble(snapshot) ?? say,
+        wantsList: true,
+      };
   }
+}
+
+/** What the pod's log said last is kept in status until its line of the ledger is written: another process may write that. */
+function withLastWords({ status, own }: Snapshot): StatusRecord {
+  const { attempt } = status;
+  const { podID, lines = [] } = own.lastWords ?? {};
+  if (attempt?.state !== 'Observed' || attempt.podID !== podID || attempt.containerLog || lines.length === 0) return {};
+  return { attempt: { ...attempt, containerLog: [...lines] } };
 }
 
 /** A finished job: nothing is left to do but to delete it once its time to live is over. */
@@ -77,9 +98,15 @@ function closed(snapshot: Snapshot, reason: string, message: string): StatusReco
   if (!mayHavePod(attempt)) return completed;
   // Its create was never sent: there was no pod, and nothing was billed.
   if (attempt.state === 'Intent') return { ...completed, attempt: { ...attempt, state: 'Abandoned' } };
+  const { containerLog: _inLedger, ...rest } = attempt;
   // A pod that ended by itself was billed at most until now.
-  const gone = { ...attempt, state: 'Gone' as const, billedTo: attempt.billedTo ?? iso(snapshot.nowMs) };
+  const gone = { ...rest, state: 'Gone' as const, billedTo: attempt.billedTo ?? iso(snapshot.nowMs) };
   const suspended =
     !outcome && reason === 'Suspended' && snapshot.job.spec.suspend ? ({ suspended: true } as const) : {};
-  return { ...completed, ...suspended, attempt: gone, ledger: ledgerEntry(snapshot, gone, reason, message) };
+  return {
+    ...completed,
+    ...suspended,
+    attempt: gone,
+    ledger: ledgerEntry(snapshot, { ...attempt, ...gone }, reason, message),
+  };
 }
