@@ -1,6 +1,6 @@
 import { podsLeft } from './ending.ts';
 import type { ActResult } from './act.ts';
-import { iso, type Plan } from './plan.ts';
+import { isoUp, type Plan } from './plan.ts';
 import { recordCreate } from './record.ts';
 import type { Snapshot } from './snapshot.ts';
 import { abandonPodsAnnotation } from '../api/trainingjob.ts';
@@ -18,7 +18,7 @@ export function afterAct(snapshot: Snapshot, plan: Plan, result: ActResult): Pla
       const { attempt } = snapshot.status;
       if (attempt?.podID !== result.podID) return plan;
       const recorded = plan.record.attempt ?? attempt;
-      return { ...plan, record: { ...plan.record, attempt: { ...recorded, billedTo: iso(result.atMs) } } };
+      return { ...plan, record: { ...plan.record, attempt: { ...recorded, billedTo: isoUp(result.atMs) } } };
     }
     case 'terminateFailed': {
       const left = podsLeft(snapshot).join(',');

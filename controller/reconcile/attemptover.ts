@@ -2,7 +2,7 @@ import type { ResolvedSpec } from '../api/resolve.ts';
 import type { TrainingJobStatus } from '../api/trainingjob.ts';
 import { counted, faultOf, retriesOf, retryWaitMs, type AttemptEnd } from './faults.ts';
 import { concluded } from './outcome.ts';
-import { iso, nothing, type Plan, type Say } from './plan.ts';
+import { iso, isoUp, nothing, type Plan, type Say } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** Leaves room for what is said besides: a message in status has 1024 characters. */
@@ -26,8 +26,7 @@ export function attemptOver(snapshot: Snapshot, stage: string, end: AttemptEnd):
   }
   const over = { ...attempt, end: { reason: end.reason, message, time: iso(nowMs), fault } };
   const retries = counted(status.retries, fault);
-  // Times have whole seconds; rounded down it would be over before it began.
-  const retryTime = iso(Math.ceil((nowMs + retryWaitMs(retries, policy)) / 1000) * 1000);
+  const retryTime = isoUp(nowMs + retryWaitMs(retries, policy));
   const record = { attempt: over, retries, retryTime };
   return {
     stage,

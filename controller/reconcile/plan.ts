@@ -76,6 +76,11 @@ export interface Say {
 
 export const nothing: Action = { kind: 'none' };
 
+/** The next whole second, for times that must not come too early: the end of a wait, or of what is paid for. */
+export function isoUp(ms: number): string {
+  return iso(Math.ceil(ms / 1000) * 1000);
+}
+
 export function iso(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
 }

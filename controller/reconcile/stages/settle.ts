@@ -3,7 +3,7 @@ import { recovering } from '../attemptover.ts';
 import { ending } from '../ending.ts';
 import { ledgerEntry } from '../ledger.ts';
 import { concluded } from '../outcome.ts';
-import { iso, nothing, type Plan, type Say, type StatusRecord } from '../plan.ts';
+import { isoUp, nothing, type Plan, type Say, type StatusRecord } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { accountTrouble } from './admit.ts';
 
@@ -100,7 +100,7 @@ function closed(snapshot: Snapshot, reason: string, message: string): StatusReco
   if (attempt.state === 'Intent') return { ...completed, attempt: { ...attempt, state: 'Abandoned' } };
   const { containerLog: _inLedger, ...rest } = attempt;
   // A pod that ended by itself was billed at most until now.
-  const gone = { ...rest, state: 'Gone' as const, billedTo: attempt.billedTo ?? iso(snapshot.nowMs) };
+  const gone = { ...rest, state: 'Gone' as const, billedTo: attempt.billedTo ?? isoUp(snapshot.nowMs) };
   const suspended =
     !outcome && reason === 'Suspended' && snapshot.job.spec.suspend ? ({ suspended: true } as const) : {};
   return {
