@@ -192,12 +192,39 @@ describe('a pod that status knows nothing of', () => {
   test.each([
     ['the recorded one', { status: { attempt: attempt() }, pods: [pod()] }],
     ['one of an attempt that is over', { status: { attempt: attempt({ state: 'Gone' }) }, pods: [pod()] }],
-    [
-      'one that is being ended',
-      { status: null, pods: [pod()], own: { terminates: { pod1: { sentAtMs: 1, acceptedAtMs: at(0) } } } },
-    ],
     ['none', { status: null }],
   ] as const)('but not %s', (_, parts) => expect(adopt(snapshot(parts))).toBeUndefined());
+
+  const ended = { terminates: { pod1: { sentAtMs: 1, acceptedAtMs: at(0) } } };
+
+  test('a status that was wiped while its pod ended: nothing is rented before a list shows its end', () => {
+    expect(decide(snapshot({ status: {}, pods: [pod()], own: ended }))).toMatchObject({
+      stage: 'adopt',
+      action: { kind: 'none' },
+      record: {},
+      say: { reason: 'PodEnding' },
+      wantsList: true,
+    });
+    expect(decide(snapshot({ status: {}, own: ended })).stage).toBe('place');
+  });
+
+  test('a status that was wiped while the pod of a success ended: the success counts, and so does what it cost', () => {
+    const heard = telemetry({ finals: { 1: final() } });
+    const wiped = snapshot({ status: {}, pods: [pod()], own: ended, telemetry: heard });
+    const status = nextStatus(wiped, decide(wiped));
+    expect(status).toMatchObject({ attempt: { podID: 'pod1', state: 'Observed' } });
+    const next = decide(snapshot({ status, pods: [pod()], own: ended, telemetry: heard }));
+    expect(next.record.outcome).toMatchObject({ result: 'Succeeded' });
+  });
+
+  test('an adopted pod that is charged more than the cap is ended', () => {
+    const candidates = [{ ...spec.compute.candidates[0]!, maxPricePerHour: '0.10' }];
+    const wiped = snapshot({ status: {}, pods: [pod()], spec: { compute: { ...spec.compute, candidates } } });
+    expect(adopt(wiped)).toMatchObject({
+      record: { attempt: { podID: 'pod1', end: { reason: 'PriceAboveCap' } }, refusals: [{ class: 'PriceAboveCap' }] },
+      say: { reason: 'PriceAboveCap' },
+    });
+  });
 
   test('no number is used twice, even where only telemetry remembers it', () => {
     const plan = decide(snapshot({ spec, telemetry: telemetry({ attempt: 4 }) }));

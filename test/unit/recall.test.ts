@@ -6,7 +6,7 @@ import { recall } from '../../controller/reconcile/stages/recall.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
 import { specHash } from '../../controller/reconcile/trainerconfig.ts';
 import type { RunRow } from '../../controller/telemetry/store/store.ts';
-import { at, attempt, isoAt, snapshot, spec, uid } from './snapshot.ts';
+import { at, attempt, final, isoAt, pod, snapshot, spec, telemetry, uid } from './snapshot.ts';
 
 const row: RunRow = {
   uid,
@@ -62,6 +62,28 @@ describe('what the store knows of a run', () => {
       number: 2,
       defaults: { runPolicy: { backoffLimit: 2 } },
     });
+  });
+
+  test('a wiped status of a run whose trainer had succeeded, and whose pod is gone: done is done', () => {
+    const own: RunRow = { ...row, outcome: 'Running', reason: '', outputUri: null, completedAt: null };
+    const output = { uri: 'file:///volume/models/fit/2', manifestSHA256: 'b'.repeat(64) };
+    const heard = telemetry({ attempt: 7, finals: { 7: final({ output }) } });
+    const lost = snapshot({ ...wiped, telemetry: heard, ran: { own, twin: undefined } });
+    expect(nextStatus(lost, decide(lost))).toMatchObject({
+      outcome: { result: 'Succeeded', reason: 'TrainerSucceeded' },
+      output,
+    });
+    for (const parts of [
+      // A pod that is there is adopted first: it has a price, and must end.
+      { pods: [pod({ attempt: 7 })] },
+      { lists: [] },
+      { telemetry: telemetry({ attempt: 7, finals: { 7: final({ outcome: 'Failed' }) } }) },
+      { telemetry: telemetry({ attempt: 6, finals: { 6: final() } }) },
+      { spec: { restartToken: 'again' } },
+    ]) {
+      const other = snapshot({ ...wiped, telemetry: heard, ran: { own, twin: undefined }, ...parts });
+      expect(decide(other).record.outcome).toBeUndefined();
+    }
   });
 
   test('a wiped status whose restart token was changed begins the next run', () => {

@@ -3,6 +3,7 @@ import type { Candidate } from '../../api/trainingjob.ts';
 import type { CloudPod } from '../../runpod/cloudpod.ts';
 import { exposedAgentPort } from '../../runpod/request.ts';
 import { mayHavePod, withPod } from '../attempts.ts';
+import { breach } from '../breach.ts';
 import { terminateStillTravels } from '../ending.ts';
 import { iso, nothing, type Plan } from '../plan.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -17,20 +18,23 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
   const { attempt } = snapshot.status;
   const known = attempt?.number ?? 0;
   if (mayHavePod(attempt)) return undefined;
-  const found = snapshot.inventory.pods
+  const unknown = snapshot.inventory.pods
     .flatMap((pod) => {
       const identity = parsePodName(pod.name);
-      return identity && identity.attempt > known && !terminateStillTravels(snapshot, pod.id)
-        ? [{ pod, identity }]
-        : [];
+      return identity && identity.attempt > known ? [{ pod, identity }] : [];
     })
     .toSorted(
       (a, b) =>
         b.identity.attempt - a.identity.attempt ||
         Number(b.pod.status === 'RUNNING') - Number(a.pod.status === 'RUNNING') ||
         a.pod.createdAt - b.pod.createdAt,
-    )[0];
-  if (!found) return undefined;
+    );
+  // A pod that we ended a moment ago goes on only where its trainer's report is still to be taken into account.
+  const found = unknown.find(
+    ({ pod, identity }) =>
+      !terminateStillTravels(snapshot, pod.id) || snapshot.telemetry?.finals[identity.attempt] !== undefined,
+  );
+  if (!found) return unknown[0] && ending(unknown[0].pod);
   const { pod, identity } = found;
   const time = iso(pod.createdAt);
   const fresh = {
@@ -45,7 +49,7 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
     transport: pod.ports?.includes(exposedAgentPort) ? ('Pull' as const) : ('Push' as const),
     createTime: time,
   };
-  return {
+  const adopted: Plan = {
     stage: 'adopt',
     action: nothing,
     record: { attempt: withPod(fresh, pod) },
@@ -54,6 +58,21 @@ export function adopt(snapshot: Snapshot): Plan | undefined {
       message: `Pod ${pod.id} of this job was there, but not in its status; it is taken over.`,
     },
     requeueAfterMs: 0,
+    wantsList: true,
+  };
+  // What was agreed to when it was rented is not known any more; what the spec says now is.
+  return { ...adopted, ...breach(snapshot, fresh, pod) };
+}
+
+function ending({ id }: CloudPod): Plan {
+  return {
+    stage: 'adopt',
+    action: nothing,
+    record: {},
+    say: {
+      reason: 'PodEnding',
+      message: `Pod ${id} of this job was asked to end; nothing is rented before a list of pods shows its end.`,
+    },
     wantsList: true,
   };
 }

@@ -12,19 +12,37 @@ import type { Snapshot } from '../snapshot.ts';
  */
 export function recall(snapshot: Snapshot): Plan | undefined {
   const { status, ran } = snapshot;
-  if (status.attempt || status.outcome || status.run || !ran) return undefined;
+  if (status.attempt || status.outcome || !ran) return undefined;
   const { own, twin } = ran;
+  const done = own && finished(snapshot, own);
+  if (done || status.run) return done;
   if (own) return resumed(snapshot, own);
   return twin && alreadyTrained(snapshot, twin);
+}
+
+/** The trainer of the run's newest attempt had succeeded, and its pod is no longer there to be adopted: done is done. */
+function finished(snapshot: Snapshot, own: RunRow): Plan | undefined {
+  const { telemetry, inventory, job, status } = snapshot;
+  const final = telemetry?.finals[own.attempts];
+  const isOfThisRun = own.outcome === 'Running' && own.attempts >= own.firstAttempt;
+  if (!isOfThisRun || own.restartToken !== job.spec.restartToken || final?.outcome !== 'Succeeded') return undefined;
+  if (inventory.listedAtMs === undefined || inventory.pods.length > 0) return undefined;
+  if (status.run && status.run.number !== own.run) return undefined;
+  const { result, reason } = { result: 'Succeeded', reason: 'TrainerSucceeded' } as const;
+  const ended = concluded(snapshot, 'recall', { result, reason, message: final.message });
+  const recalled: RecalledRun = {
+    run: runOf(own),
+    spentUsd: own.spentUsd,
+    ...(final.output && { output: final.output }),
+  };
+  return { ...ended, record: { ...ended.record, started: true, recalled } };
 }
 
 function resumed(snapshot: Snapshot, own: RunRow): Plan {
   const { restartToken } = snapshot.job.spec;
   const same = own.restartToken === restartToken;
   const recalled: RecalledRun = {
-    run: same
-      ? { number: own.run, firstAttempt: own.firstAttempt, ...(own.pinned !== null && pinnedOf(own.pinned)) }
-      : { number: own.run + 1, firstAttempt: own.attempts + 1 },
+    run: same ? runOf(own) : { number: own.run + 1, firstAttempt: own.attempts + 1 },
     spentUsd: own.spentUsd,
     ...(same && own.outputUri !== null && { output: outputOf(own) }),
   };
@@ -56,6 +74,10 @@ function alreadyTrained(snapshot: Snapshot, twin: RunRow): Plan {
     ...(twin.outputUri !== null && { output: outputOf(twin) }),
   };
   return { ...ended, record: { ...ended.record, started: true, recalled } };
+}
+
+function runOf({ run, firstAttempt, pinned }: RunRow): RecalledRun['run'] {
+  return { number: run, firstAttempt, ...(pinned !== null && pinnedOf(pinned)) };
 }
 
 /** What cannot be read pins nothing: no row may make a pass throw (I10). */
