@@ -189,7 +189,18 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     leads: holds,
     observe: metrics.pulled,
   });
-  const books = new Bookkeeping({ jobs, telemetry, pulls, memory, leases: new PodLeases(telemetry), runs, accounts });
+  const books = new Bookkeeping({
+    jobs,
+    telemetry,
+    pulls,
+    memory,
+    leases: new PodLeases(telemetry),
+    runs,
+    accounts,
+    isGone: async ({ uid, namespace, name }) =>
+      (await kube.find<TrainingJob>(trainingJobs, namespace, name))?.metadata.uid !== uid,
+    log,
+  });
   const recorder = new EventRecorder({
     client: kube,
     clock,
@@ -254,8 +265,8 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     emit: (job, event) => recorder.emit(job, event),
     passed: (snapshot, plan, status) => books.passed(snapshot, plan, status),
   };
-  const pass = (key: string): ReturnType<typeof reconcile> => {
-    books.begin(key);
+  const pass = async (key: string): ReturnType<typeof reconcile> => {
+    await books.begin(key);
     return reconcile(context, key);
   };
 
@@ -293,11 +304,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     telemetry,
     store,
     clock,
-    // Before the first list a job that is not in the cache is no job that is gone: its pod must not be sent away.
-    configFor: async (uid, attempt) =>
-      reflector.lastSyncAgeMs() === undefined
-        ? { status: 'wait', reason: 'the operator is starting' }
-        : configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
+    configFor: (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid)),
     authorize: (token, job) => authorizer.authorize(token, job),
     ready,
   });
@@ -309,7 +316,7 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
   accountObjects.start();
   runtimes.start();
   await Promise.all([reflector.synced, accountObjects.synced]);
-  telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
+  void books.forgetGone();
   // A job must not be told that its account is missing while nobody has looked.
   await Promise.allSettled(
     accountObjects.store.list().map(({ metadata }) => accountPass(accountContext, metadata.name)),

@@ -18,7 +18,8 @@ export async function configFor(
   durations: AgentDurations,
   telemetry: JobTelemetry | undefined,
 ): Promise<ConfigAnswer> {
-  if (!job) return { status: 'superseded' };
+  // Whoever asks is known to telemetry, which forgets a job only when it is surely gone: it is our list that is not up to date.
+  if (!job) return { status: 'wait', reason: "the job is not in the operator's list" };
   const current = job.status?.attempt;
   if (job.metadata.deletionTimestamp !== undefined || job.status?.completionTime !== undefined)
     return { status: 'superseded' };

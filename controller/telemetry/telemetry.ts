@@ -97,6 +97,11 @@ export class Telemetry {
     return this.#roster.get(uid, attempt)?.scoring;
   }
 
+  /** Every job that is remembered, and where it is, or was, in the cluster. */
+  jobs(): readonly { readonly uid: string; readonly namespace: string; readonly name: string }[] {
+    return this.#roster.uids().flatMap((uid) => this.#roster.attemptsOf(uid)[0]?.row ?? []);
+  }
+
   /** Where a job is in the cluster, for those who may read its points. */
   jobOf(uid: string): { readonly namespace: string; readonly name: string } | undefined {
     return this.#roster.attemptsOf(uid)[0]?.row;
@@ -143,11 +148,6 @@ export class Telemetry {
     this.#jobs.delete(uid);
     this.#roster.forget(uid);
     this.#inBackground(this.#options.store.forgetJob(uid));
-  }
-
-  /** Forgets every job but these: what was deleted while this process did not run. */
-  forgetOthers(uids: ReadonlySet<string>): void {
-    for (const uid of this.#roster.uids()) if (!uids.has(uid)) this.forgetJob(uid);
   }
 
   /** What the trainer is to do, all of it; repeated with every answer until it is done. */

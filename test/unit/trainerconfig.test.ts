@@ -174,8 +174,11 @@ describe('who gets a configuration', () => {
     expect((await ask(status, number)).status).toBe(expected);
   });
 
-  test('not the pod of a job that is gone or going', async () => {
-    expect(await configFor(undefined, 1, secrets, durations, undefined)).toEqual({ status: 'superseded' });
+  test('a job that is not listed is no job that is gone: its pod waits', async () => {
+    expect(await configFor(undefined, 1, secrets, durations, undefined)).toMatchObject({ status: 'wait' });
+  });
+
+  test('not the pod of a job that is going', async () => {
     const parts = { metadata: { deletionTimestamp: isoAt(-1) } };
     expect(await ask({ attempt: attempt() }, 1, parts)).toEqual({ status: 'superseded' });
   });
