@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install demo test chaos mutants generate format
+.PHONY: install demo test chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -25,6 +25,10 @@ test: install
 # Every scenario, disturbed at every write and event in every way, against its undisturbed run. A sample of it is in make test.
 chaos: install
 	@exec node test/chaos/main.ts
+
+# Random lives of jobs, other ones in every run: edits, mishaps and trainers of every kind. Some hundred fixed ones are in make test.
+stories: install
+	@PROPERTY_SEED=$${PROPERTY_SEED:-$$(date +%s)} PROPERTY_RUNS=$${PROPERTY_RUNS:-5000} exec vitest run test/property/life.test.ts
 
 # Bugs put into a private copy of the sources, one at a time; the tests must notice each.
 mutants: install

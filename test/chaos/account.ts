@@ -14,6 +14,8 @@ export interface RentedPod {
   readonly listedFromMs: number;
   readonly billedFromMs: number;
   billedToMs: number | undefined;
+  /** What its host made of it: its container is dead, and it is there until it is ended. */
+  stands?: 'EXITED' | 'ERROR';
 }
 
 /** How long a pod goes on, and bills, after its delete was accepted. */
@@ -59,8 +61,8 @@ export class Account {
     return this.rented.reduce((sum, pod) => sum + this.#seconds(pod), 0);
   }
 
-  billedUsd(): number {
-    return this.rented.reduce((sum, pod) => sum + (this.#seconds(pod) / 3600) * pod.pod.costUsdPerHour, 0);
+  billedUsd(pods: readonly RentedPod[]): number {
+    return pods.reduce((sum, pod) => sum + (this.#seconds(pod) / 3600) * pod.pod.costUsdPerHour, 0);
   }
 
   create(body: CreateCloudPodBody): CloudPod {
@@ -82,7 +84,7 @@ export class Account {
       ...(body.cpu && { cpuFlavor: body.cpu.id, vcpuCount: body.cpu.vcpuCount }),
       ...changes,
     };
-    const rented = { pod, body, listedFromMs: nowMs + lagMs, billedFromMs: nowMs, billedToMs: undefined };
+    const rented: RentedPod = { pod, body, listedFromMs: nowMs + lagMs, billedFromMs: nowMs, billedToMs: undefined };
     this.rented.push(rented);
     this.#clock.after(bootMs, () => this.#started(rented));
     if (replyLost) throw new RunpodError('unknownOutcome', 'the connection was cut');
@@ -146,6 +148,8 @@ export class Account {
     return this.rented.flatMap((entry) => {
       const { pod, billedToMs, listedFromMs } = entry;
       if (atMs < listedFromMs || (billedToMs !== undefined && billedToMs <= atMs)) return [];
+      if (entry.stands)
+        return [{ ...pod, status: entry.stands, costUsdPerHour: entry.stands === 'EXITED' ? 0 : pod.costUsdPerHour }];
       const booted = atMs >= pod.createdAt + bootMs && pod.status === 'PROVISIONING';
       return [booted ? { ...pod, status: 'RUNNING' as const } : pod];
     });

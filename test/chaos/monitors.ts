@@ -21,6 +21,9 @@ export class Monitors {
   readonly #world: World;
   /** Names that a status gave up, or that a hand wiped from it: their pods are orphans, not the job's second pod. */
   readonly #released = new Set<string>();
+  /** The largest budget that a job ever had, by its uid. */
+  readonly #budgets = new Map<string, number>();
+  /** Score of the best step with verified weights, by run. */
   readonly #best = new Map<string, number>();
 
   constructor(world: World) {
@@ -50,10 +53,18 @@ export class Monitors {
 
   changed(before: TrainingJob | undefined, after: TrainingJob | undefined): void {
     if (before?.status?.attempt) this.#release(before, after);
+    if (after) {
+      const { uid } = after.metadata;
+      const budget = Number(after.spec.budget?.maxTotal ?? Number.POSITIVE_INFINITY);
+      this.#budgets.set(uid, Math.max(budget, this.#budgets.get(uid) ?? 0));
+    }
     if (!before) return;
     this.#finalizerOff(before, after);
     if (!after || this.byHand) return;
     const [old, now] = [before.status, after.status];
+    this.#runsAreAskedFor(before, after);
+    this.#withinLimits(before, after);
+    if (Number(now?.cost?.accrued ?? 0) < Number(old?.cost?.accrued ?? 0)) this.broke('I16: spent money comes back');
     if (old?.run?.number === now?.run?.number) this.#runOnlyEndsOnce(old, now);
     if ((now?.attempt?.number ?? 0) < (old?.attempt?.number ?? 0)) this.broke('I6: the attempt went back');
     if ((now?.observedGeneration ?? -1) < (old?.observedGeneration ?? -1)) this.broke('I5: the generation went back');
@@ -79,7 +90,7 @@ export class Monitors {
 
   /** What must hold once a run came to rest. */
   atRest(): void {
-    const { account, rows, trainers, maxUsd } = this.#world;
+    const { account, rows, trainers } = this.#world;
     if (account.ours().length > 0) this.broke('I1: a pod is left');
     for (const [name, times] of account.created) if (times > 1) this.broke(`I2: ${times} creates of ${name}`);
     for (const trainer of trainers) {
@@ -92,8 +103,13 @@ export class Monitors {
       );
       if (missing.length > 0) this.broke(`I7: ${missing.length} acknowledged batches are not there exactly once`);
     }
-    if (maxUsd !== undefined && account.billedUsd() > maxUsd + (0.12 / 3600) * this.#overrunSeconds)
-      this.broke(`I16: ${account.billedUsd()} USD spent`);
+    for (const [uid, maxUsd] of this.#budgets) {
+      const pods = account.rented.filter(
+        ({ pod, body }) => body.env['TRAININGJOB_UID'] === uid && !this.#released.has(pod.name),
+      );
+      const spentUsd = account.billedUsd(pods);
+      if (spentUsd > maxUsd + (0.12 / 3600) * this.#overrunSeconds) this.broke(`I16: ${spentUsd} USD spent`);
+    }
     if (this.remembers()) this.broke('I17: the store remembers a deleted job');
   }
 
@@ -105,13 +121,14 @@ export class Monitors {
 
   /** Seconds that a pod billed although nobody claimed it, beyond what the sweeper is allowed. */
   leaked(pod: RentedPod, sinceMs: number, nowMs: number): void {
-    const mostMs = mostLeakMs + (this.#world.cluster.watchFault?.fault === 'drop' ? auditMs : 0);
+    const mostMs =
+      mostLeakMs + this.#world.lateSeconds * 1000 + (this.#world.cluster.watchFault?.fault === 'drop' ? auditMs : 0);
     if (nowMs - sinceMs > mostMs) this.broke(`I1: ${pod.pod.id} bills unclaimed for more than ${mostMs / 1000} s`);
   }
 
-  /** A stop is late by a poll and the pod's end, and by as long as an old view kept it from being written (I16). */
+  /** A stop is late by a poll and the pod's end, and by as long as something kept it from being written (I16). */
   get #overrunSeconds(): number {
-    return 30 + (this.#world.seam.grewStale ? 45 : 0);
+    return 30 + (this.#world.seam.grewStale ? 45 : 0) + this.#world.lateSeconds;
   }
 
   #release(before: TrainingJob, after: TrainingJob | undefined): void {
@@ -137,12 +154,30 @@ export class Monitors {
       this.broke('I5: the end went back');
   }
 
+  #runsAreAskedFor({ status: old }: TrainingJob, job: TrainingJob): void {
+    const now = job.status?.run;
+    if (!old?.run || !now || now.number === old.run.number) return;
+    if (now.restartToken === old.run.restartToken) this.broke('I5: a run that nobody asked for');
+    if (this.#claimed(job)) this.broke('I2: a new run while a pod of the one before bills');
+  }
+
+  /** A retry is counted against the limits of the spec that it was decided on. */
+  #withinLimits({ status: old, spec }: TrainingJob, { status: now }: TrainingJob): void {
+    const { backoffLimit, hostFaultLimit, interruptionLimit } = spec.runPolicy;
+    const limits = { user: backoffLimit, host: hostFaultLimit, interruption: interruptionLimit };
+    for (const kind of ['user', 'host', 'interruption'] as const) {
+      const used = now?.retries?.[kind] ?? 0;
+      if (used > (old?.retries?.[kind] ?? 0) && used > limits[kind]) this.broke(`I5: ${used} retries of kind ${kind}`);
+    }
+  }
+
+  /** A leader whose weights were never verified may give way to a best step that has them; verified weights never do. */
   #bestOnlyImproves({ metadata, status }: TrainingJob): void {
     if (status?.best?.score === undefined) return;
     const score = Number(status.best.score);
     const run = `${metadata.uid}/${status.run?.number ?? 1}`;
     if (score > (this.#best.get(run) ?? Number.POSITIVE_INFINITY)) this.broke('I5: the best score got worse');
-    this.#best.set(run, score);
+    if (status.best.verified) this.#best.set(run, score);
   }
 
   #podsOf(uid: string): readonly RentedPod[] {

@@ -13,6 +13,7 @@ import { Backoff } from '../../controller/queue/backoff.ts';
 import { endingRateUsdPerHour } from '../../controller/reconcile/endingrate.ts';
 import { priorities, WorkQueue } from '../../controller/queue/workqueue.ts';
 import { Bookkeeping } from '../../controller/reconcile/bookkeeping.ts';
+import { configFor } from '../../controller/reconcile/configfor.ts';
 import { decide } from '../../controller/reconcile/decide.ts';
 import { openAttempt } from '../../controller/reconcile/instruct.ts';
 import { lastWords } from '../../controller/reconcile/lastwords.ts';
@@ -22,6 +23,7 @@ import { observe } from '../../controller/reconcile/observe.ts';
 import type { Snapshot } from '../../controller/reconcile/snapshot.ts';
 import { work } from '../../controller/reconcile/work.ts';
 import { RunpodError } from '../../controller/runpod/errors.ts';
+import type { ConfigAnswer } from '../../controller/telemetry/dependencies.ts';
 import { Telemetry } from '../../controller/telemetry/telemetry.ts';
 import { installation, policy } from '../unit/snapshot.ts';
 import { PodLeases } from '../../controller/reconcile/podleases.ts';
@@ -46,9 +48,13 @@ export class OperatorProcess {
   readonly #clock: ProcessClock;
   readonly #telemetry: Telemetry;
   readonly #start: () => Promise<void>;
+  readonly #configure: (uid: string, attempt: number) => Promise<ConfigAnswer>;
   #ready = false;
   /** Writes of the pass that is under way, by the job's uid (I11). */
   readonly #acts = new Map<string, number>();
+
+  /** What the pass that is under way goes by, by the job's uid. */
+  readonly #snapshots = new Map<string, Snapshot>();
 
   constructor(world: World) {
     this.#world = world;
@@ -135,6 +141,8 @@ export class OperatorProcess {
       leases: new PodLeases(telemetry),
       runs,
       accounts: { all: () => [account] },
+      isGone: ({ uid, name }) => this.#answer(() => world.cluster.job(name)?.metadata.uid !== uid),
+      log,
     });
     const secrets = {
       readSecretKey: () => this.#answer(() => ({ kind: 'value' as const, value: world.monitors.secret })),
@@ -148,6 +156,8 @@ export class OperatorProcess {
     };
     const accounts = { of: () => renting };
     const read = { accounts, secrets, runs, runtimes: { find: () => 'absent' as const, names: () => [] } };
+    const durations = { heartbeatSeconds: 5, holdSeconds: 120, stopGraceSeconds: policy.stopGraceMs / 1000 };
+    this.#configure = (uid, attempt) => configFor(jobs.byUid(uid), attempt, secrets, durations, telemetry.summary(uid));
     const observed = {
       clock,
       memory,
@@ -176,7 +186,11 @@ export class OperatorProcess {
           );
         },
         createCloudPod: (_account, body) => {
-          this.#acted(body.env['TRAININGJOB_UID'] ?? '');
+          const uid = body.env['TRAININGJOB_UID'] ?? '';
+          this.#acted(uid);
+          const { job } = this.#snapshots.get(uid) ?? {};
+          if (job?.spec.suspend) world.monitors.broke('I2: a create while the job is suspended');
+          if (job?.status?.outcome) world.monitors.broke('I5: a create after the end');
           return account.createCloudPod(body);
         },
         deleteCloudPod: (_account, podID) => {
@@ -213,11 +227,11 @@ export class OperatorProcess {
         await books.passed(snapshot, plan, status);
       },
     };
-    const pass = (key: string): ReturnType<typeof reconcile> => {
+    const pass = async (key: string): ReturnType<typeof reconcile> => {
       const uid = jobs.get(key)?.metadata.uid;
       this.#acts.delete(uid ?? '');
       this.#acts.delete(`${uid} status`);
-      books.begin(key);
+      await books.begin(key);
       return reconcile(context, key);
     };
     this.#start = async () => {
@@ -225,7 +239,7 @@ export class OperatorProcess {
       this.#ready = true;
       reflector.start();
       await reflector.synced;
-      telemetry.forgetOthers(new Set(jobs.list().map((job) => job.metadata.uid)));
+      void books.forgetGone();
       await Promise.race([account.start(), clock.sleep(10_000)]);
       const backoff = new Backoff({ random: () => 0.5 });
       const worker = { queue, backoff, pass, clock, log, reconciled: () => undefined, retried: () => undefined };
@@ -248,6 +262,13 @@ export class OperatorProcess {
   ): Promise<Awaited<ReturnType<Telemetry['accept']>> | undefined> {
     if (this.dead || !this.#ready) return undefined;
     const answer = await this.#telemetry.accept(...post);
+    return this.dead ? undefined : answer;
+  }
+
+  /** What an agent gets that asks for its configuration; undefined while nobody listens. */
+  async configuration(uid: string, attempt: number): Promise<ConfigAnswer | undefined> {
+    if (this.dead || !this.#ready) return undefined;
+    const answer = await this.#configure(uid, attempt);
     return this.dead ? undefined : answer;
   }
 
@@ -286,6 +307,7 @@ export class OperatorProcess {
     } catch (error) {
       this.#world.monitors.broke(`I10: ${String(error)}`);
     }
+    this.#snapshots.set(snapshot.job.metadata.uid, snapshot);
     return Object.freeze(snapshot);
   }
 }

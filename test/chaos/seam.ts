@@ -46,12 +46,22 @@ export class Seam {
   /** Whether an old view was shown at any time. */
   grewStale = false;
   readonly #outside: Outside;
-  readonly #strikes: readonly Strike[];
+  readonly #strikes: Strike[];
   readonly #thaws = new Set<{ left: number; readonly thaw: () => void }>();
 
   constructor(outside: Outside, strikes: readonly Strike[]) {
     this.#outside = outside;
-    this.#strikes = strikes;
+    this.#strikes = [...strikes];
+  }
+
+  /** The write that follows after so many others meets this. */
+  strike(mishap: Mishap, after: number): void {
+    this.#strikes.push({ at: this.writes.length + after, mishap });
+  }
+
+  /** From now on nothing goes wrong any more. */
+  calm(): void {
+    this.#strikes.length = 0;
   }
 
   async write<T>(process: OperatorProcess, write: Write, commit: () => T, cut: () => Error): Promise<T> {

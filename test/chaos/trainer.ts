@@ -11,6 +11,8 @@ export interface Behaviour {
   /** Seconds after the pod's start in which nothing gets through between pod and operator. */
   readonly cut?: { readonly from: number; readonly to: number };
   readonly connects?: boolean;
+  /** Posts every batch twice, as an agent does whose answer was lost. */
+  readonly repeats?: boolean;
   readonly failsAtStep?: number;
 }
 
@@ -29,8 +31,6 @@ export class Trainer {
   readonly #behaviour: Behaviour;
   readonly #outbox: Batch[] = [];
   readonly #startedMs: number;
-  /** The run that the pod was rented for. */
-  readonly #run: string;
   #sequence = 0;
   #step = 0;
   #stopped = false;
@@ -44,8 +44,6 @@ export class Trainer {
     this.#pod = pod;
     this.#behaviour = behaviour;
     this.#startedMs = world.clock.monotonic();
-    const job = world.cluster.jobs().find(({ metadata }) => metadata.uid === this.uid);
-    this.#run = `${this.uid}/${job?.status?.run?.number ?? 1}`;
   }
 
   get uid(): string {
@@ -58,17 +56,37 @@ export class Trainer {
 
   start(): void {
     if (this.#gone || this.#behaviour.connects === false) return;
-    void this.#train();
+    void this.#begin();
+  }
+
+  async #begin(): Promise<void> {
+    const resume = await this.#resume();
+    if (this.#gone || resume === undefined) return;
+    void this.#train(resume);
     void this.#send();
   }
 
-  async #train(): Promise<void> {
+  /** The step of the checkpoint that the operator offers, 0 for none; undefined for a pod that is to end. */
+  async #resume(): Promise<number | undefined> {
+    const { clock, account } = this.#world;
+    while (!this.#gone) {
+      const answer = this.#cut ? undefined : await this.#world.operator?.configuration(this.uid, this.attempt);
+      if (answer?.status === 'ok') return answer.config.resume?.checkpoints[0]?.step ?? 0;
+      if (answer?.status === 'superseded') {
+        account.end(this.#pod);
+        return undefined;
+      }
+      await clock.sleep(retryMs);
+    }
+    return undefined;
+  }
+
+  async #train(from: number): Promise<void> {
     const { clock, account } = this.#world;
     const { trainSeconds, stepSeconds = 10, failsAtStep } = this.#behaviour;
     this.#report({ type: 'started', trainerVersion: '1.0' });
     const steps = Math.round(trainSeconds / stepSeconds);
     this.#report({ type: 'totals', totalSteps: steps, evaluationEverySteps: evaluationEvery });
-    const from = this.#world.stored.get(this.#run) ?? 0;
     if (from > 0) this.#report({ type: 'resumed', step: from, uri: this.#uri(from), rejected: [] });
     let { end } = this.#behaviour;
     for (let step = from + 1; step <= steps && !this.#stopped; step += 1) {
@@ -112,9 +130,6 @@ export class Trainer {
 
   #acknowledged(batch: Batch): void {
     this.acknowledged.push(batch);
-    for (const event of batch.events) {
-      if (event.type === 'checkpoint') this.#world.stored.set(this.#run, event.step);
-    }
     this.#world.monitors.acknowledged(this, batch);
   }
 
@@ -135,7 +150,9 @@ export class Trainer {
   async #send(): Promise<void> {
     const { clock } = this.#world;
     while (!this.#gone && !this.#over) {
-      const batch = this.#outbox[0] ?? { session: this.#pod.pod.id, podID: this.#pod.pod.id, events: [] };
+      const kept = this.#outbox[0];
+      if (kept && this.#behaviour.repeats) await this.#post(kept);
+      const batch = kept ?? { session: this.#pod.pod.id, podID: this.#pod.pod.id, events: [] };
       const answer = await this.#post(batch);
       if (this.#gone) return;
       if (answer?.kind === 'accepted') {
@@ -157,9 +174,7 @@ export class Trainer {
 
   #post(batch: Batch): Promise<Awaited<ReturnType<NonNullable<World['operator']>['accept']>>> {
     const { clock, operator } = this.#world;
-    const { cut } = this.#behaviour;
-    const age = (clock.monotonic() - this.#startedMs) / 1000;
-    if (!operator || (cut && age >= cut.from && age < cut.to)) return Promise.resolve(undefined);
+    if (!operator || this.#cut) return Promise.resolve(undefined);
     return Promise.race([
       operator.accept(this.#env('TOKEN'), this.uid, this.attempt, batch),
       clock.sleep(patienceMs).then(() => undefined),
@@ -170,7 +185,14 @@ export class Trainer {
     return this.#pod.body.env[`TRAININGJOB_${name}`] ?? '';
   }
 
+  /** Nothing gets through between pod and operator now. */
+  get #cut(): boolean {
+    const { cut } = this.#behaviour;
+    const age = (this.#world.clock.monotonic() - this.#startedMs) / 1000;
+    return cut !== undefined && age >= cut.from && age < cut.to;
+  }
+
   get #gone(): boolean {
-    return this.#pod.billedToMs !== undefined;
+    return this.#pod.billedToMs !== undefined || this.#pod.stands !== undefined;
   }
 }

@@ -35,21 +35,19 @@ export class World {
   readonly rows = new Rows();
   readonly seam: Seam;
   readonly trainers: Trainer[] = [];
-  /** Step of the newest verified checkpoint, by run: what its next attempt goes on from. */
-  readonly stored = new Map<string, number>();
   readonly scenario: Scenario;
   /** What stands between the operator and its account. */
   readonly gate: Gate;
   workers = 1;
+  /** How long the operator was kept from ending anything, all in all: by so much may pods end, and money be spent, too late. */
+  lateSeconds = 0;
   operator: OperatorProcess | undefined;
   passes = 0;
-  readonly #disturbance: Disturbance;
   readonly #unclaimedSinceMs = new Map<RentedPod, number>();
   #nonces = 0;
 
   constructor(scenario: Scenario, disturbance: Disturbance = {}) {
     this.scenario = scenario;
-    this.#disturbance = disturbance;
     this.cluster = new Cluster(this.clock, (before, after) => {
       this.monitors.changed(before, after);
       if (after) scenario.user?.(this, after);
@@ -63,25 +61,25 @@ export class World {
         cluster: this.cluster,
         account: this.account,
         crash: (process) => this.crash(process),
-        replace: (process) => this.#replace(process),
+        replace: (process) => this.replace(process),
       },
       disturbance.strikes ?? [],
     );
     this.gate = new Gate(this.clock);
   }
 
-  get maxUsd(): number | undefined {
-    const { maxTotal } = this.scenario.spec.budget ?? {};
-    return maxTotal === undefined ? undefined : Number(maxTotal);
-  }
-
   /** Runs the scenario until nothing happens any more. */
   async live(): Promise<this> {
-    const { clock } = this;
     this.begin();
-    await clock.pass(longestLifeMs, () => this.#settled());
-    if (!this.#settled()) this.monitors.broke('I13: the job came to no end');
-    await clock.pass(this.#disturbance.watchFault ? auditMs : quietMs);
+    return this.rest(() => this.#settled());
+  }
+
+  /** Goes on until nothing happens any more, which must begin with every job's being settled. */
+  async rest(settled: () => boolean): Promise<this> {
+    const { clock } = this;
+    await clock.pass(longestLifeMs, settled);
+    if (!settled()) this.monitors.broke('I13: the job came to no end');
+    await clock.pass(this.cluster.watchFault ? auditMs : quietMs);
     const before = this.seam.writes.length;
     await clock.pass(quietMs);
     const idle = this.seam.writes.slice(before);
@@ -101,6 +99,12 @@ export class World {
     if (this.scenario.ends !== 'Nothing') this.cluster.apply('fit', this.scenario.spec);
     this.#startOperator();
     this.#watchOver();
+  }
+
+  /** Another process begins to lead, and this one does not know it yet. */
+  replace(process: OperatorProcess): void {
+    this.#startOperator();
+    this.clock.after(overlapMs, () => process.kill());
   }
 
   /** The process is gone; another one starts a little later. */
@@ -126,11 +130,6 @@ export class World {
     this.monitors.byHand = true;
     act();
     this.monitors.byHand = false;
-  }
-
-  #replace(process: OperatorProcess): void {
-    this.#startOperator();
-    this.clock.after(overlapMs, () => process.kill());
   }
 
   #startOperator(): void {
