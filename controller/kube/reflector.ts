@@ -83,6 +83,8 @@ export class Reflector<T extends KubeObject> {
         audited = undefined;
         const end = await this.#watch(version, (newest) => {
           version = newest;
+          // A stream that told something was a good one, however it ends.
+          backoffMs = backoffMinMs;
         });
         if (end === 'audit') audited = version;
         if (end !== 'resume') version = undefined;

@@ -8,7 +8,7 @@ import { configMaps, secrets, trainingJobs } from '../../controller/kube/resourc
 import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
 import { stubSpec } from '../rig/rig.ts';
-import { FaultProxy } from './faultproxy.ts';
+import { FaultProxy } from '../controlplane/faultproxy.ts';
 
 let plane: SharedControlPlane;
 let proxy: FaultProxy;

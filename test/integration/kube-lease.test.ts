@@ -6,7 +6,7 @@ import { kubeConnection } from '../../controller/kube/config.ts';
 import { LeaderLease } from '../../controller/kube/lease.ts';
 import { leases } from '../../controller/kube/resources.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
-import { FaultProxy } from './faultproxy.ts';
+import { FaultProxy } from '../controlplane/faultproxy.ts';
 
 const durationMs = 2000;
 

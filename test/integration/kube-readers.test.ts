@@ -11,7 +11,7 @@ import { configMaps, secrets } from '../../controller/kube/resources.ts';
 import { SecretReader } from '../../controller/kube/secrets.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
-import { FaultProxy } from './faultproxy.ts';
+import { FaultProxy } from '../controlplane/faultproxy.ts';
 
 let plane: SharedControlPlane;
 let proxy: FaultProxy;

@@ -9,7 +9,7 @@ import { kubeConnection } from '../../controller/kube/config.ts';
 import { Reflector, type ReflectorOptions } from '../../controller/kube/reflector.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
-import { FaultProxy, type Fault } from './faultproxy.ts';
+import { FaultProxy, type Fault } from '../controlplane/faultproxy.ts';
 
 // Lists and watches are of all namespaces: a kind of its own keeps this file apart from every other test.
 const group = `reflector-${process.pid}.example.com`;
@@ -204,6 +204,21 @@ describe('watch', () => {
     expect(proxy.lists('widgets')).toHaveLength(1);
     expect(proxy.watches().at(-1)?.query.get('resourceVersion')).toBe(metadata.resourceVersion);
     expect(told).toEqual(['event w0', 'event w1']);
+  });
+
+  test('that is cut again and again, and told something each time, is never waited for longer', async () => {
+    await start({ backoffMinMs: 20, backoffMaxMs: 60_000 }).synced;
+    for (let cut = 0; cut < 10; cut += 1) {
+      await watching();
+      await create(`w${cut}`);
+      await eventually(() => names().length).toBe(cut + 1);
+      proxy.cutStreams();
+      await eventually(() => proxy.openStreams).toBe(0);
+    }
+    const startedMs = performance.now();
+    await watching();
+    // The tenth wait of those that double would be ten seconds.
+    expect(performance.now() - startedMs).toBeLessThan(3000);
   });
 
   test('without a word for the progress time-out is taken for dead, and goes on without another list', async () => {

@@ -5,7 +5,7 @@ import { KubeClient } from '../../controller/kube/client.ts';
 import { kubeConnection } from '../../controller/kube/config.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { freshNamespace, sharedControlPlane, type SharedControlPlane } from '../controlplane/shared.ts';
-import { FaultProxy } from './faultproxy.ts';
+import { FaultProxy } from '../controlplane/faultproxy.ts';
 import { batch, get, openReporter, point, post, startIngest, type Ingest, type Reporter } from './ingest.ts';
 
 let plane: SharedControlPlane;

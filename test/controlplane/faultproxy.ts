@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Agent, request } from 'node:https';
 import { readFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { KubeConnection } from '../../controller/kube/config.ts';
-import type { SharedControlPlane } from '../controlplane/shared.ts';
+import type { SharedControlPlane } from './shared.ts';
 
 /** What happens to a request instead of, or to, its answer. */
 export type Fault =
@@ -17,6 +18,12 @@ export type Fault =
       readonly body: string;
       readonly headers?: Record<string, string>;
     }
+  /** The API server does what it is asked; the connection ends instead of its answer. */
+  | { readonly kind: 'lose' }
+  /** The answer ends in the middle. */
+  | { readonly kind: 'half' }
+  /** The API server is asked something else instead. */
+  | { readonly kind: 'rewrite'; readonly query: Readonly<Record<string, string>> }
   /** Nothing is sent on before this is settled. */
   | { readonly kind: 'hold'; readonly until: Promise<void> }
   /** Nothing of the answer's body comes through: the way to the API server is silent, and open. */
@@ -35,6 +42,7 @@ export interface SeenRequest {
 export class FaultProxy {
   /** Decides on each request; undefined passes it on. */
   fault: ((request: SeenRequest) => Fault | undefined) | undefined;
+  #away = false;
   readonly requests: SeenRequest[] = [];
   readonly #server: Server;
   readonly #agent: Agent;
@@ -56,14 +64,24 @@ export class FaultProxy {
     });
   }
 
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
   /** The same user by way of this proxy. */
   connection(direct: KubeConnection): KubeConnection {
-    return { ...direct, server: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}` };
+    return { ...direct, server: this.url };
   }
 
   /** How many watches are open, those that are held or silent among them. */
   get openStreams(): number {
     return this.#streams.size;
+  }
+
+  /** True: nothing answers here any more, and whatever was under way ends; false: all is as before. */
+  setAway(away: boolean): void {
+    this.#away = away;
+    if (away) this.#server.closeAllConnections();
   }
 
   /** Ends the open watches in the middle of what they say. */
@@ -90,6 +108,7 @@ export class FaultProxy {
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const url = new URL(incoming.url ?? '/', this.#url);
     const seen = { method: incoming.method ?? '', path: url.pathname, query: url.searchParams };
+    if (this.#away) return void outgoing.destroy();
     this.requests.push(seen);
     if (seen.query.get('watch') === 'true') {
       this.#streams.add(outgoing);
@@ -102,6 +121,8 @@ export class FaultProxy {
       return;
     }
     if (fault.kind === 'hold') await fault.until;
+    if (fault.kind === 'rewrite')
+      for (const [name, value] of Object.entries(fault.query)) url.searchParams.set(name, value);
     const upstream = request(url, {
       method: incoming.method,
       agent: this.#agent,
@@ -112,6 +133,16 @@ export class FaultProxy {
     const [answer] = (await once(upstream, 'response')) as [IncomingMessage];
     answer.on('error', () => outgoing.destroy());
     upstream.on('error', () => outgoing.destroy());
+    if (fault.kind === 'lose') {
+      answer.resume().once('end', () => outgoing.destroy());
+      return;
+    }
+    if (fault.kind === 'half') {
+      const body = await buffer(answer);
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      outgoing.write(body.subarray(0, body.length / 2), () => outgoing.destroy());
+      return;
+    }
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     outgoing.flushHeaders();
     if (fault.kind === 'silent') return void answer.resume();
