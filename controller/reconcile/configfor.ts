@@ -1,8 +1,9 @@
 import { resolved } from '../api/resolve.ts';
-import type { TrainingJob } from '../api/trainingjob.ts';
+import type { TrainingJob, TrainingJobStatus } from '../api/trainingjob.ts';
 import type { ConfigAnswer } from '../telemetry/dependencies.ts';
-import { resumable } from '../telemetry/checkpoints.ts';
+import { offeredCheckpoints, resumable } from '../telemetry/checkpoints.ts';
 import type { JobTelemetry } from '../telemetry/jobtelemetry.ts';
+import type { Resume } from '../telemetry/protocol.ts';
 import { firstAttempt } from './attempts.ts';
 import { readJobSecrets, type Secrets } from './jobsecrets.ts';
 import { trainerConfig, type AgentDurations } from './trainerconfig.ts';
@@ -33,6 +34,26 @@ export async function configFor(
   const whole = resolved(job);
   const found = await readJobSecrets(secrets, whole);
   if (found.kind === 'missing') return { status: 'wait', reason: found.sentences.join(' ') };
-  const resume = resumable(telemetry, firstAttempt(job.status ?? {}));
+  const resume = withStatus(resumable(telemetry, firstAttempt(job.status ?? {})), job.status, telemetry);
   return { status: 'ok', config: trainerConfig(whole, found.values, durations, resume) };
+}
+
+/**
+ * Behind what telemetry offers, what status names and telemetry knows nothing of: where its store was lost, the run still goes on from
+ * its last checkpoint.
+ */
+function withStatus(
+  resume: Resume | null,
+  { checkpoint, best }: TrainingJobStatus = {},
+  telemetry: JobTelemetry | undefined,
+): Resume | null {
+  const known = new Set((telemetry?.checkpoints ?? []).map(({ uri }) => uri));
+  const offered = [...(resume?.checkpoints ?? [])];
+  for (const entry of [checkpoint, best]) {
+    if (!entry?.verified || entry.uri === undefined || entry.manifestSHA256 === undefined) continue;
+    const { uri, step, manifestSHA256 } = entry;
+    if (!known.has(uri)) offered.push({ uri, step, manifestSHA256 });
+    known.add(uri);
+  }
+  return offered.length > 0 ? { checkpoints: offered.slice(0, offeredCheckpoints) } : null;
 }

@@ -20,7 +20,8 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
   // What an earlier run reported says nothing of this one.
   if (!telemetry || telemetry.attempt < first) return {};
   const { dataset, latestCheckpoint } = telemetry;
-  const best = goesOn(stored, telemetry) ? telemetry.best : settledBest(telemetry);
+  const reported = goesOn(stored, telemetry) ? telemetry.best : settledBest(telemetry);
+  const best = reported && !isForgotten(stored.best, telemetry, reported.score) ? reported : undefined;
   const final = stored.attempt && telemetry.finals[stored.attempt.number];
   return {
     ...(dataset && { dataset: { ...dataset } }),
@@ -48,6 +49,15 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
       }),
     ...(final?.output && { output: { uri: final.output.uri, manifestSHA256: final.output.manifestSHA256 } }),
   };
+}
+
+/**
+ * Status names weights that were verified, and telemetry knows nothing of them: its store was lost. A later step that is no better must
+ * not take their place (promise 3).
+ */
+function isForgotten(best: TrainingJobStatus['best'], { scorer, checkpoints }: JobTelemetry, score: number): boolean {
+  if (!best?.verified || Number(best.score) >= Number(decimal(score)) || scorer.best?.step === best.step) return false;
+  return !checkpoints.some(({ uri }) => uri === best.uri);
 }
 
 /** The attempt that telemetry tells of may still store what it has. */

@@ -49,7 +49,7 @@ export function settledBest(job: JobTelemetry): BestSummary | undefined {
 }
 
 /** As many as the agent takes. */
-const offeredCheckpoints = 8;
+export const offeredCheckpoints = 8;
 
 /** What an attempt may go on from: verified checkpoints of attempts since `firstAttempt`, the newest first. */
 export function resumable(job: JobTelemetry | undefined, firstAttempt: number): Resume | null {

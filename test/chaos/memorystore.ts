@@ -50,6 +50,13 @@ export class Rows {
     }
   }
 
+  /** The disk is gone, and another one is empty. */
+  lose(): void {
+    this.attempts.clear();
+    this.runs.clear();
+    this.batches.length = 0;
+  }
+
   holds(uid: string): boolean {
     return [...this.attempts.values()].some((row) => row.uid === uid) || this.batches.some((row) => row.uid === uid);
   }

@@ -1,4 +1,5 @@
 import { parsePodName, uid12 } from '../../controller/api/identity.ts';
+import { resolved } from '../../controller/api/resolve.ts';
 import { finalizer, type TrainingJob } from '../../controller/api/trainingjob.ts';
 import type { CreateCloudPodBody } from '../../controller/runpod/cloudpod.ts';
 import type { Batch } from '../../controller/telemetry/protocol.ts';
@@ -162,8 +163,9 @@ export class Monitors {
   }
 
   /** A retry is counted against the limits of the spec that it was decided on. */
-  #withinLimits({ status: old, spec }: TrainingJob, { status: now }: TrainingJob): void {
-    const { backoffLimit, hostFaultLimit, interruptionLimit } = spec.runPolicy;
+  #withinLimits(before: TrainingJob, { status: now }: TrainingJob): void {
+    const old = before.status;
+    const { backoffLimit, hostFaultLimit, interruptionLimit } = resolved(before).spec.runPolicy;
     const limits = { user: backoffLimit, host: hostFaultLimit, interruption: interruptionLimit };
     for (const kind of ['user', 'host', 'interruption'] as const) {
       const used = now?.retries?.[kind] ?? 0;

@@ -11,6 +11,8 @@ export interface Behaviour {
   /** Seconds after the pod's start in which nothing gets through between pod and operator. */
   readonly cut?: { readonly from: number; readonly to: number };
   readonly connects?: boolean;
+  /** Its losses are ten times as high. */
+  readonly worse?: boolean;
   /** Posts every batch twice, as an agent does whose answer was lost. */
   readonly repeats?: boolean;
   readonly failsAtStep?: number;
@@ -115,8 +117,9 @@ export class Trainer {
 
   #evaluate(step: number): void {
     const metrics = {};
-    const trainLoss = 2 / step;
-    this.#report({ type: 'evaluation', step, evalLoss: 2.2 / step, trainLoss, trainLossStep: step, metrics });
+    const scale = this.#behaviour.worse ? 10 : 1;
+    const trainLoss = (2 / step) * scale;
+    this.#report({ type: 'evaluation', step, evalLoss: 1.1 * trainLoss, trainLoss, trainLossStep: step, metrics });
     this.#checkpoint(step);
   }
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { plain } from '../chaos/scenarios.ts';
 import { once, type Scenario } from '../chaos/scenario.ts';
-import { trainsWell } from '../chaos/trainer.ts';
+import { trainsWell, type Behaviour } from '../chaos/trainer.ts';
 import { World } from '../chaos/world.ts';
 import { explore } from './runs.ts';
 import { play, stories, wiped } from './story.ts';
@@ -64,6 +64,24 @@ test('a list from before a job existed takes nothing of what its trainer reporte
   expect(world.monitors.broken).toEqual([]);
   expect(world.account.rented).toHaveLength(1);
   expect(world.cluster.job('fit')?.status).toMatchObject({ phase: 'Succeeded', progress: { step: 12 } });
+});
+
+test('a telemetry store that is lost while a job runs: best and checkpoint stay, and the next attempt goes on from them', async () => {
+  const spec = { ...plain, runPolicy: { ...plain.runPolicy, hostFaultLimit: 1 } };
+  const user = once('Running', 75_000, (world) => {
+    if (world.operator) world.crash(world.operator);
+    world.rows.lose();
+    world.clock.after(6000, () => world.account.ours().forEach((pod) => world.account.end(pod, 0)));
+  });
+  // The trainer gets worse: nothing that it reports later is as good.
+  const trainer = (pod: number): Behaviour => ({ ...trainsWell, ...(pod > 1 && { worse: true }) });
+  const world = await new World({ ...story, spec, user, trainer }).live();
+  expect(world.monitors.broken.filter((what) => !what.startsWith('I7'))).toEqual([]);
+  expect(world.cluster.job('fit')?.status).toMatchObject({
+    phase: 'Succeeded',
+    attempt: { number: 2, resumedFromStep: 6 },
+    best: { step: 6, verified: true },
+  });
 });
 
 test('a suspended job rents nothing, however long, and then goes on; a time to live ends its object', async () => {

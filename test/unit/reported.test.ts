@@ -3,7 +3,8 @@ import type { TrainingJobStatus } from '../../controller/api/trainingjob.ts';
 import { nothing, type Plan, type Say, type StatusRecord } from '../../controller/reconcile/plan.ts';
 import { decimal } from '../../controller/reconcile/reported.ts';
 import { nextStatus } from '../../controller/reconcile/status.ts';
-import type { BestSummary } from '../../controller/telemetry/jobtelemetry.ts';
+import { initialScorer } from '../../controller/scoring/best.ts';
+import type { BestSummary, CheckpointSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 import { attempt, final, isoAt, snapshot, telemetry, type SnapshotParts } from './snapshot.ts';
 
 const say: Say = { reason: 'Because', message: 'It is so.' };
@@ -46,6 +47,36 @@ describe('what the trainer reported', () => {
   test('what is not known is absent', () => {
     const { progress } = after({ telemetry: telemetry() });
     expect(progress).toEqual({ lastReportTime: isoAt(-5), sequence: 3 });
+  });
+
+  describe('a telemetry store that was lost', () => {
+    const named = {
+      step: 20,
+      score: '0.2',
+      scorerVersion: 1,
+      verified: true,
+      uri: 'file:///v/20',
+      manifestSHA256: 'cd',
+    };
+    const known = (verified: boolean): CheckpointSummary => ({
+      step: 20,
+      uri: 'file:///v/20',
+      manifestSHA256: 'cd',
+      verified,
+      time: 1,
+      attempt: 1,
+      scorer: initialScorer,
+    });
+    const cases: readonly (readonly [string, Partial<JobTelemetry>, Partial<typeof named>, number])[] = [
+      ['verified weights keep their place before a later step that is no better', {}, {}, 20],
+      ['a better step takes it', {}, { score: '0.3' }, 60],
+      ['so does any where the weights were never verified', {}, { verified: false }, 60],
+      ['and where the trainer found them broken', { checkpoints: [known(false)] }, {}, 60],
+    ];
+    test.each(cases)('%s', (_, told, changes, step) => {
+      const status = { attempt: attempt(), best: { ...named, ...changes } };
+      expect(after({ status, telemetry: telemetry({ best, ...told }) }).best?.step).toBe(step);
+    });
   });
 
   test('the address of the best weights only once they are verified (promise 3)', () => {

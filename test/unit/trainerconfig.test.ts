@@ -7,7 +7,7 @@ import { specHash, trainerConfig } from '../../controller/reconcile/trainerconfi
 import type { ConfigAnswer } from '../../controller/telemetry/dependencies.ts';
 import { KubeError } from '../../controller/kube/errors.ts';
 import { initialScorer } from '../../controller/scoring/best.ts';
-import type { CheckpointSummary } from '../../controller/telemetry/jobtelemetry.ts';
+import type { CheckpointSummary, JobTelemetry } from '../../controller/telemetry/jobtelemetry.ts';
 import { attempt, isoAt, snapshot, spec, telemetry, uid, type SnapshotParts } from './snapshot.ts';
 
 const durations = { heartbeatSeconds: 10, holdSeconds: 120, stopGraceSeconds: 60 };
@@ -207,6 +207,35 @@ describe('who gets a configuration', () => {
       ],
     });
     expect(await resume(4)).toBeNull();
+  });
+
+  test('where the store was lost, the run goes on from what status names', async () => {
+    const manifestSHA256 = 'c'.repeat(64);
+    const named = (step: number): NonNullable<TrainingJobStatus['checkpoint']> => ({
+      step,
+      uri: `file:///v/${step}`,
+      manifestSHA256,
+      verified: true,
+      time: isoAt(-100),
+    });
+    const best = { ...named(20), score: '0.2', scorerVersion: 1 };
+    const resume = async (status: TrainingJobStatus, heard?: JobTelemetry): Promise<unknown> => {
+      const answer = await ask({ attempt: attempt(), ...status }, 1, { telemetry: heard });
+      return answer.status === 'ok' && answer.config.resume?.checkpoints.map(({ step }) => step);
+    };
+    expect(await resume({ checkpoint: named(40), best })).toEqual([40, 20]);
+    expect(await resume({ checkpoint: named(20), best })).toEqual([20]);
+    expect(await resume({ checkpoint: { ...named(40), verified: false } })).toBeUndefined();
+    // What telemetry knows of, it knows better.
+    const broken = {
+      ...named(40),
+      manifestSHA256,
+      verified: false,
+      time: 1,
+      attempt: 1,
+      scorer: initialScorer,
+    };
+    expect(await resume({ checkpoint: named(40), best }, telemetry({ checkpoints: [broken] }))).toEqual([20]);
   });
 
   const env = (name: string, key = 'token'): SnapshotParts => ({
