@@ -29,7 +29,7 @@ export function nextDeadlineMs(snapshot: Snapshot): number | undefined {
   const times: number[] = [];
   if (attempt.stop) times.push(Date.parse(attempt.stop.time) + snapshot.policy.stopGraceMs);
   const connected = connectedAtMs(snapshot);
-  if (connected === undefined) times.push(startedAtMs(snapshot) + spec.runPolicy.startDeadlineSeconds * 1000);
+  if (connected === undefined) times.push(connectsByMs(snapshot));
   else {
     times.push(lastSignOfLifeMs(snapshot) + spec.watchdog.heartbeatTimeoutSeconds * 1000);
     const progressMs = lastProgressMs(snapshot);
@@ -81,7 +81,7 @@ function silence(snapshot: Snapshot): Plan | undefined {
   const { nowMs, job } = snapshot;
   const { runPolicy, watchdog } = job.spec;
   if (connectedAtMs(snapshot) === undefined) {
-    if (nowMs < startedAtMs(snapshot) + runPolicy.startDeadlineSeconds * 1000) return undefined;
+    if (nowMs < connectsByMs(snapshot)) return undefined;
     return attemptOver(snapshot, 'deadlines', {
       reason: 'StartDeadlineExceeded',
       message: `The trainer did not connect within ${runPolicy.startDeadlineSeconds} s of the pod's create (spec.runPolicy.startDeadlineSeconds); check that the image exists, that its entry point is the agent, and that ${reach(snapshot)}.`,
@@ -131,11 +131,16 @@ function asked(snapshot: Snapshot, why: { readonly reason: string; readonly mess
   };
 }
 
-/** Like silence: a trainer that could not reach us while we were away gets its time from our return on. */
-function startedAtMs(snapshot: Snapshot): number {
-  const { attempt } = snapshot.status;
-  const created = Date.parse(attempt?.createTime ?? attempt?.intentTime ?? snapshot.job.metadata.creationTimestamp);
-  return Math.max(created, snapshot.ingestReadyAtMs);
+/**
+ * Until when the trainer must have connected. One that tried while we were away tries again in moments: from our return on it gets the
+ * time that silence gets, and not the whole start once more, as its pod bills all the while.
+ */
+function connectsByMs({ job, status, ingestReadyAtMs }: Snapshot): number {
+  const { runPolicy, watchdog } = job.spec;
+  const { attempt } = status;
+  const createdMs = Date.parse(attempt?.createTime ?? attempt?.intentTime ?? job.metadata.creationTimestamp);
+  const startMs = runPolicy.startDeadlineSeconds * 1000;
+  return Math.max(createdMs + startMs, ingestReadyAtMs + Math.min(startMs, watchdog.heartbeatTimeoutSeconds * 1000));
 }
 
 /**
