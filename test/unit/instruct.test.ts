@@ -83,24 +83,54 @@ describe('whose pod is called', () => {
     expect(pulls.targets.size).toBe(1);
   });
 
-  test('nothing of a job that was deleted (I17)', async () => {
-    const { store, telemetry, pulls } = parts();
-    let there = true;
-    const jobs = { get: () => (there ? job : undefined) };
-    const books = new Bookkeeping({
-      jobs,
-      telemetry,
-      pulls,
-      memory: new WriteMemory(nowMs),
-      leases: new PodLeases(telemetry),
-      runs: new RunMemory(store),
-      accounts: { all: () => [] },
+  describe('a job that the list lacks', () => {
+    const known = async (
+      isGone: () => Promise<boolean>,
+    ): Promise<ReturnType<typeof parts> & { books: Bookkeeping }> => {
+      const all = parts();
+      const { store, telemetry, pulls } = all;
+      let there = true;
+      const found = (): typeof job | undefined => (there ? job : undefined);
+      const books = new Bookkeeping({
+        jobs: { get: found, byUid: found },
+        telemetry,
+        pulls,
+        memory: new WriteMemory(nowMs),
+        leases: new PodLeases(telemetry),
+        runs: new RunMemory(store),
+        accounts: { all: () => [] },
+        isGone,
+        log: pino({ enabled: false }),
+      });
+      await books.begin(key);
+      await instruct(telemetry, pulls, job, status({ attempt: pulled }));
+      there = false;
+      return { ...all, books };
+    };
+
+    test('nothing of it is left once the API server says that it is gone (I17)', async () => {
+      const { books, telemetry, pulls } = await known(async () => true);
+      await books.begin(key);
+      expect(pulls.targets.size).toBe(0);
+      expect(telemetry.attempt(uid, 1)).toBeUndefined();
     });
-    books.begin(key);
-    await instruct(telemetry, pulls, job, status({ attempt: pulled }));
-    there = false;
-    books.begin(key);
-    expect(pulls.targets.size).toBe(0);
-    expect(telemetry.attempt(uid, 1)).toBeUndefined();
+
+    test('all of it stays while the API server has it, or cannot be asked (I7)', async () => {
+      const { books, telemetry, pulls } = await known(async () => false);
+      await books.begin(key);
+      await books.forgetGone();
+      expect(pulls.targets.size).toBe(1);
+      expect(telemetry.attempt(uid, 1)).toBeDefined();
+      const silent = await known(() => Promise.reject(new Error('away')));
+      await expect(silent.books.begin(key)).rejects.toThrow('away');
+      await silent.books.forgetGone();
+      expect(silent.telemetry.attempt(uid, 1)).toBeDefined();
+    });
+
+    test('a process that starts after its end forgets it', async () => {
+      const { books, telemetry } = await known(async () => true);
+      await books.forgetGone();
+      expect(telemetry.attempt(uid, 1)).toBeUndefined();
+    });
   });
 });

@@ -160,6 +160,16 @@ describe('secrets in the words (I9)', () => {
     ]);
   });
 
+  test("the keys of the job's buckets are hidden too", async () => {
+    const checkpoints = { uri: 's3://bucket/fit', secretRef: { name: 'bucket' } };
+    const { job: stored } = snapshot({ spec: { checkpoints, trainer: { ...spec.trainer, env: [] } } });
+    const secrets = {
+      readSecretKey: async (_: string, __: string, key: string) => ({ kind: 'value' as const, value: `of-${key}` }),
+    };
+    const account = { lastLines: async () => ['key of-AWS_SECRET_ACCESS_KEY'] };
+    expect(await lastWords({ clock: new ManualClock(), account, secrets }, stored, 'pod1')).toEqual(['key [hidden]']);
+  });
+
   test.each<[string, Parameters<typeof asked>]>([
     ['a Secret that is gone', [Promise.resolve(['a']), () => Promise.resolve({ kind: 'missing', message: 'gone' })]],
     ['a Secret that cannot be read', [Promise.resolve(['a']), () => Promise.reject(new Error('away'))]],
