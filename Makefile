@@ -3,10 +3,14 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install demo test chaos stories mutants generate format
+.PHONY: install finetune demo test chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
+
+# What training language models needs besides, 2.7 GB.
+finetune: install
+	@./trainer/install.sh finetune
 
 node_modules/.installed: package.json package-lock.json
 	@echo 'Node packages: installing'
@@ -19,7 +23,7 @@ node_modules/.installed: package.json package-lock.json
 demo: install
 	@exec node test/demo/main.ts
 
-test: install
+test: install finetune
 	@exec node test/all.ts
 
 # Every scenario, disturbed at every write and event in every way, against its undisturbed run. A sample of it is in make test.
