@@ -326,7 +326,7 @@ export const mutants: readonly Mutant[] = [
     name: 'the best checkpoint is rotated away like any other',
     edits: [
       {
-        file: 'trainer/src/trainingjob/tabular/checkpoints.py',
+        file: 'trainer/src/trainingjob/keeper.py',
         old: 'set(self._stored) - {*newest, *best, progress.tracker.best_step}',
         new: 'set(self._stored) - {*newest}',
       },

@@ -13,15 +13,16 @@ from trainingjob import reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid, nearest
+from trainingjob.keeper import CheckpointKeeper
+from trainingjob.progress import Progress, read_progress
+from trainingjob.result import fetch_best
 from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
 from trainingjob.storage.manifest import Damaged, store_verified
 from trainingjob.tabular.booster import MODEL_FILE, boost, booster, load, matrix
-from trainingjob.tabular.checkpoints import CheckpointKeeper
 from trainingjob.tabular.data import Floats, Split, Table, read_table, split_rows, write_rows
 from trainingjob.tabular.parameters import TabularConfig
-from trainingjob.tabular.progress import Progress, read_progress
-from trainingjob.tabular.result import fetch_best, lowest
+from trainingjob.tabular.result import lowest
 
 _METRICS = ("eval/loss", "eval/accuracy", "eval/auc")
 
@@ -158,7 +159,7 @@ class _Run:
 
     def _save(self, step: int) -> None:
         _stage("Checkpointing")
-        self._keeper.save(self._booster, step, self._progress)
+        self._keeper.save(lambda folder: self._booster.save_model(str(folder / MODEL_FILE)), step, self._progress)
         self._saved = step
 
     def _evaluate(self, step: int, *, is_last: bool) -> None:

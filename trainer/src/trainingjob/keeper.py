@@ -3,24 +3,17 @@
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from trainingjob import reporting
 from trainingjob.config import Checkpoints
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.progress import Progress
 from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import MANIFEST, store_verified
-from trainingjob.tabular.booster import MODEL_FILE
-from trainingjob.tabular.progress import Progress
 
 _NAME = re.compile(r"checkpoint-([0-9]{1,15})")
-
-
-class Model(Protocol):
-    """What can be saved to a file."""
-
-    def save_model(self, fname: str) -> None: ...
 
 
 class CheckpointKeeper:
@@ -48,17 +41,24 @@ class CheckpointKeeper:
         every = self._rules.every_steps
         return is_best or is_last or every is None or step % every == 0
 
-    def save(self, model: Model, step: int, progress: Progress) -> None:
+    def save(self, write: Callable[[Path], None], step: int, progress: Progress) -> None:
         """Stores a checkpoint, reads it back, reports it, and removes those that need not stay.
+
+        Args:
+            write: Writes the model, as files without folders, into the folder that it is given.
 
         Raises:
             TrainingError: exit code 6 when storage fails.
         """
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
             folder = Path(name)
-            model.save_model(str(folder / MODEL_FILE))
+            write(folder)
             progress.write(folder)
-            sha = store_verified(folder, self.uri(step), step, self._version)
+            self.store(folder, step, progress)
+
+    def store(self, folder: Path, step: int, progress: Progress) -> None:
+        """Stores what lies in a folder, progress included, as `save` does."""
+        sha = store_verified(folder, self.uri(step), step, self._version)
         self._stored[step] = sha
         self._report(step, sha, removed=False)
         self._rotate(step, progress)
