@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainingjob.fields import Fields, invalid
+from trainingjob.finetune.parameters import FineTuneConfig, flag, one_of, parse_finetune
 from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
 from trainingjob.storage.s3settings import Keys, parse_keys, parse_s3
@@ -54,6 +55,14 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Output:
+    """Which of a fine-tuned model's weights are the result, and whether an adapter is merged into its base."""
+
+    weights: str
+    merge: bool
+
+
+@dataclass(frozen=True)
 class AgentDurations:
     """Seconds."""
 
@@ -67,11 +76,12 @@ class Config:
     """All that a run needs. `raw` is the object that was parsed."""
 
     job: Job
-    trainer: TabularConfig | Custom
+    trainer: TabularConfig | FineTuneConfig | Custom
     env: dict[str, str]
     evaluation_every_steps: int | None
     checkpoints: Checkpoints | None
     storage: Storage
+    output: Output
     scoring: Scoring
     resume: tuple[Resumable, ...] | None
     agent: AgentDurations
@@ -90,15 +100,15 @@ def parse_config(value: Any) -> Config:
         raise invalid(
             f"protocolVersion: is {version}, this trainer speaks {PROTOCOL_VERSION}; use an image that fits the operator"
         )
-    _output(fields.get("output"))
-    evaluation = fields.get("evaluation")
+    evaluation, trainer = fields.get("evaluation"), _trainer(fields.require("trainer"))
     config = Config(
         job=_job(fields.get("job")),
-        trainer=_trainer(fields.require("trainer")),
+        trainer=trainer,
         env=_env(fields.get("env")),
         evaluation_every_steps=_evaluation(evaluation) if evaluation is not None else None,
         checkpoints=_checkpoints(fields.get("checkpoints")),
         storage=_storage(fields.get("storage")),
+        output=_output(fields.get("output"), trainer),
         scoring=_scoring(fields.get("scoring")),
         resume=parse_resume(fields.get("resume")),
         agent=parse_agent(fields.get("agent")),
@@ -122,13 +132,15 @@ def _job(value: Any) -> Job:
     return job
 
 
-def _trainer(value: Any) -> TabularConfig | Custom:
+def _trainer(value: Any) -> TabularConfig | FineTuneConfig | Custom:
     fields = Fields(value, "trainer")
-    tabular, custom = fields.get("tabular"), fields.get("custom")
+    tabular, finetune, custom = fields.get("tabular"), fields.get("fineTune"), fields.get("custom")
     fields.close()
-    if (tabular is None) == (custom is None):
-        raise invalid("trainer: write exactly one of tabular and custom")
-    return parse_tabular(tabular) if tabular is not None else _custom(custom)
+    if sum(each is not None for each in (tabular, finetune, custom)) != 1:
+        raise invalid("trainer: write exactly one of fineTune, tabular and custom")
+    if tabular is not None:
+        return parse_tabular(tabular)
+    return parse_finetune(finetune) if finetune is not None else _custom(custom)
 
 
 def _custom(value: Any) -> Custom:
@@ -171,13 +183,18 @@ def _checkpoints(value: Any) -> Checkpoints | None:
     return checkpoints
 
 
-def _output(value: Any) -> None:
-    """Where the user wants the result; the run's own folder below it is `storage.output`."""
+def _output(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Output:
+    """What of the result is stored. Where the user wants it is told; the run's own folder below it is `storage.output`."""
     if value is None:
-        return
+        return Output(weights="Best", merge=True)
     fields = Fields(value, "output")
     fields.text("uri")
+    foreign = [] if isinstance(trainer, FineTuneConfig) else [name for name in ("weights", "merge") if name in value]
+    if foreign:
+        raise invalid(f"output.{foreign[0]}: is for fineTune only; leave it out")
+    output = Output(weights=one_of(fields, "weights", ("Best", "Last"), "Best"), merge=flag(fields, "merge", True))
     fields.close()
+    return output
 
 
 def _storage(value: Any) -> Storage:

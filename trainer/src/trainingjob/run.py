@@ -12,6 +12,8 @@ from trainingjob import __version__, reporting
 from trainingjob.config import Config, Custom
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.finetune.libraries import quieten
+from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.storage.s3settings import KEYS
 
 
@@ -25,10 +27,7 @@ def train_here(config: Config) -> int:
         os.environ.update(config.storage.s3)
         if config.storage.keys:
             os.environ[KEYS] = json.dumps(config.storage.keys)
-        # Imported here: the agent of a custom trainer needs neither XGBoost nor scikit-learn.
-        from trainingjob.tabular.train import train
-
-        return int(train(config, __version__))
+        return int(_train(config))
     except TrainingError as error:
         reporting.emit({"type": "failure", "message": str(error)})
         sys.stderr.write(f"{error}\n")
@@ -41,6 +40,22 @@ def train_here(config: Config) -> int:
     except Exception:
         traceback.print_exc()
         return 1
+
+
+def _train(config: Config) -> ExitCode:
+    # Imported here: each trainer needs libraries that the others, and the agent, do without.
+    if isinstance(config.trainer, FineTuneConfig):
+        quieten(config.trainer)
+        try:
+            from trainingjob.finetune.train import train as fine_tune
+        except ModuleNotFoundError as error:
+            raise invalid(
+                f"trainer.fineTune: needs {error.name}, which is not in this image; install trainingjob[finetune]"
+            ) from error
+        return fine_tune(config, __version__)
+    from trainingjob.tabular.train import train
+
+    return train(config, __version__)
 
 
 def with_output(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -136,7 +136,14 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "checkpointEverySteps": _optional(_step),
         "notes": _optional(_texts(20, _MOST_TEXT)),
     },
-    "dataset": {"samples": _step, "trainSamples": _step, "evalSamples": _step, "sha256": _sha256},
+    "dataset": {
+        "samples": _step,
+        "trainSamples": _step,
+        "evalSamples": _step,
+        "tokens": _optional(_step),
+        "trainedTokens": _optional(_step),
+        "sha256": _sha256,
+    },
     "point": {"step": _step, "epoch": _epoch, "metrics": _metrics, "nonFinite": _non_finite},
     "evaluation": {
         "step": _step,

@@ -1,0 +1,47 @@
+"""The model card: where the model comes from, what it was trained on and how well that went."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from trainingjob.config import Config
+from trainingjob.finetune.parameters import FineTuneConfig
+
+
+def model_card(config: Config, finetune: FineTuneConfig, step: int, document: dict[str, Any]) -> str:
+    """Markdown with the metadata that model hubs read. `document` is what metrics.json holds."""
+    rows = "\n".join(
+        f"| {at} | {_number(found.get('train/loss'))} | {_number(found.get('eval/loss'))} | {_number(found.get('score'))} |"
+        for at, found in document["evaluations"].items()
+    )
+    dataset, model = finetune.dataset, finetune.model
+    parameters = {name: value for name, value in asdict(finetune.parameters).items() if value is not None}
+    lora = None if finetune.lora is None else asdict(finetune.lora)
+    revision = f" at revision {model.revision}" if model.revision else ""
+    return f"""---
+library_name: transformers
+base_model: {json.dumps(model.source)}
+tags: [trainingjob, {finetune.method.lower()}]
+---
+
+# {config.job.name}
+
+{model.source}{revision}, trained by {finetune.method} on {dataset.source} (SHA-256 `{document["dataset"]["sha256"]}`).
+These are the weights of step {step}; the best step by score is {document["bestStep"]}.
+
+| | |
+|---|---|
+| Run | {config.job.namespace}/{config.job.name}, uid {config.job.uid}, run {config.job.run}, specification {config.job.spec_hash} |
+| Samples | {document["dataset"]["trainSamples"]} to train on, {document["dataset"]["evalSamples"]} held out (seed {dataset.seed}) |
+| Parameters | `{json.dumps(parameters)}` |
+| LoRA | `{json.dumps(lora)}` |
+| Quantization while training | {finetune.quantization or "none"} |
+
+| Step | Train loss | Eval loss | Score, lower is better |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

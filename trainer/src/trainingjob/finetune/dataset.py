@@ -1,0 +1,105 @@
+"""The data of a run: read, recognised, turned into tokens and split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainingjob import reporting
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.fields import invalid
+from trainingjob.finetune.formats import Format, convert
+from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
+from trainingjob.finetune.rows import Row, bad_data, read_rows
+from trainingjob.finetune.split import split_rows
+from trainingjob.finetune.stages import enter
+from trainingjob.finetune.tokens import IGNORED, tokenize
+from trainingjob.storage.address import local_copy
+from trainingjob.storage.manifest import sha256
+from trainingjob.storage.store import StorageError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows to train on and rows that are held out, as the method's trainer takes them; `sha256` is the file's.
+
+    `tokens` and `trained_tokens` are those of the rows to train on, once through.
+    """
+
+    train: list[Row]
+    held_out: list[Row]
+    sha256: str
+    tokens: int
+    trained_tokens: int
+    notes: tuple[str, ...]
+
+    def event(self) -> dict[str, Any]:
+        """What is known of the data, as it is reported."""
+        return {
+            "samples": len(self.train) + len(self.held_out),
+            "trainSamples": len(self.train),
+            "evalSamples": len(self.held_out),
+            "tokens": self.tokens,
+            "trainedTokens": self.trained_tokens,
+            "sha256": self.sha256,
+        }
+
+
+def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
+    """Reads the data and reports what they are, before the first step.
+
+    Raises:
+        TrainingError: exit code 3, naming the row that is wrong and what was expected; exit code 6 when storage does not answer.
+    """
+    source, parameters = config.dataset.source, config.parameters
+    enter("Downloading", source)
+    found, rows, sha = _read(config.dataset, config.method)
+    enter("Tokenizing", source)
+    whole = bool(parameters.packing) and found.name == "text"
+    done = tokenize(
+        rows,
+        tokenizer,
+        source=source,
+        assistant_only=bool(parameters.assistant_only_loss),
+        most=None if whole else parameters.max_length,
+        tell=lambda row: enter("Tokenizing", f"{row} of {len(rows)} rows"),
+    )
+    split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
+    train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
+    if parameters.per_device_train_batch_size > len(train):
+        raise invalid(
+            f"trainer.fineTune.parameters.perDeviceTrainBatchSize: {parameters.per_device_train_batch_size} is more than the "
+            f"{len(train)} rows to train on; write at most {len(train)}"
+        )
+    tokens = sum(len(row["input_ids"]) for row in train)
+    trained = sum(label != IGNORED for row in train for label in row["labels"])
+    notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out"]
+    notes.append(f"{trained} of {tokens} tokens are trained on, {trained / tokens:.1%}")
+    if done.shortened:
+        notes.append(f"{done.shortened} rows were longer than {parameters.max_length} tokens and were cut there")
+    if len(rows) > len(done.kept):
+        notes.append(f"{len(rows) - len(done.kept)} rows were left out, because nothing in them is trained on")
+    prepared = Prepared(train, held_out, sha, tokens, trained, tuple(notes))
+    reporting.emit({"type": "dataset", **prepared.event()})
+    return prepared
+
+
+def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:
+    """The rows of a file as the method takes them, and the file's SHA-256."""
+    source = dataset.source
+    try:
+        with local_copy(source) as path:
+            if not path.is_file():
+                raise _missing(source)
+            rows, sha = read_rows(path, source, dataset.max_samples), sha256(path)
+    except FileNotFoundError as error:
+        raise _missing(source) from error
+    except StorageError as error:
+        message = f"{source} cannot be read: {error}"
+        raise TrainingError(ExitCode.DATA if error.lasting else ExitCode.ARTIFACTS, message) from error
+    except OSError as error:
+        raise bad_data(f"{source} cannot be read: {error}") from error
+    return (*convert(rows, method, source), sha)
+
+
+def _missing(source: str) -> TrainingError:
+    place = "into the bucket" if source.startswith("s3://") else "on the network volume"
+    return bad_data(f"{source} is not there; put the file {place}, or correct trainer.fineTune.dataset.source")

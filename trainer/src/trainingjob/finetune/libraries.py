@@ -1,0 +1,25 @@
+"""How the libraries behave in a pod; it must be said before they are imported."""
+
+import os
+
+from trainingjob.finetune.parameters import FineTuneConfig
+
+_ALWAYS = {
+    # Nobody is told what is trained here.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    # Progress is reported by us; bars only fill the log.
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # A pod lives for one run: what compiling would win is lost in the first steps.
+    "TORCH_COMPILE_DISABLE": "1",
+}
+
+
+def quieten(config: FineTuneConfig) -> None:
+    """Sets the environment for a run. What the job's own environment says goes first."""
+    for name, value in _ALWAYS.items():
+        os.environ.setdefault(name, value)
+    if not config.model.source.startswith("hf://") and not config.dataset.source.startswith("hf://"):
+        # Some libraries look for newer files of their own at the Hub.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -1,0 +1,118 @@
+"""The life of a training: when it is evaluated, saved and stopped, and which step is best."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainingjob import reporting
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.finetune.reports import evaluation_metrics
+from trainingjob.finetune.stages import enter
+from trainingjob.finetune.uploads import Uploads
+from trainingjob.keeper import CheckpointKeeper
+from trainingjob.progress import Progress
+from trainingjob.scoring.best import Evaluation
+
+# So many reports of a loss that is not finite, one after the other, are no accident of one batch.
+MOST_NOT_FINITE = 3
+
+
+@dataclass
+class Life(TrainerCallback):  # type: ignore[misc]
+    """Evaluates every `every` steps and at the last, saves what is due there, and obeys requests from outside.
+
+    `stopped` tells after the training whether it was cut short; then its last step was saved, but not evaluated: an
+    evaluation may take longer than a pod is given to end.
+    """
+
+    every: int
+    progress: Progress
+    keeper: CheckpointKeeper
+    uploads: Uploads
+    stopped: bool = False
+    _saved: int = 0
+    _train_loss: float | None = None
+    _not_finite: int = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._saved = state.global_step
+        enter("Training")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.uploads.check()
+        step, last = state.global_step, state.global_step >= state.max_steps
+        if not last and reporting.should_stop():
+            self.stopped = True
+            control.should_training_stop = True
+            control.should_save = self._saved != step
+        elif last or step % self.every == 0:
+            # The log comes first, so that the evaluation has a train loss of its own step.
+            control.should_log = control.should_evaluate = True
+            enter("Evaluating")
+        if reporting.checkpoint_requested():
+            control.should_save = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if logs is not None and "loss" in logs:
+            loss = float(logs["loss"])
+            self._count(loss, state.global_step)
+            self._train_loss = loss if math.isfinite(loss) else self._train_loss
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        step, found = state.global_step, evaluation_metrics(metrics or {})
+        loss = found["eval/loss"]
+        self._count(loss, step)
+        reporting.report(step, found, evaluation=True, epoch=state.epoch)
+        finite = loss if math.isfinite(loss) else None
+        scored = self.progress.tracker.add(Evaluation(step, finite, self._train_loss, {**found}))
+        known = found | ({} if self._train_loss is None else {"train/loss": self._train_loss})
+        self.progress.evaluations[step] = {name: value for name, value in known.items() if math.isfinite(value)}
+        if scored.score is not None:
+            self.progress.scores[step] = scored.score.score
+            self._tell(step, scored.score.score, scored.score.components, is_best=scored.is_best)
+            last = step >= state.max_steps
+            if self.keeper.due(step, is_best=scored.is_best, is_last=last):
+                control.should_save = True
+        if not control.should_save:
+            enter("Training")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        step = state.global_step
+        enter("Checkpointing")
+        folder = Path(str(args.output_dir)) / f"checkpoint-{step}"
+        # Holds nothing that is needed, as a pickle, which nobody should have to open.
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        self.uploads.hand_over(folder, step, self.progress)
+        self._saved = step
+        enter("Training")
+
+    def _count(self, loss: float, step: int) -> None:
+        self._not_finite = 0 if math.isfinite(loss) else self._not_finite + 1
+        if self._not_finite >= MOST_NOT_FINITE:
+            raise TrainingError(
+                ExitCode.DIVERGED,
+                f"the loss was not finite {MOST_NOT_FINITE} times in a row, at last at step {step}; lower "
+                "trainer.fineTune.parameters.learningRate, or check the data",
+            )
+
+    def _tell(self, step: int, score: float, components: dict[str, float], *, is_best: bool) -> None:
+        parts = ", ".join(f"{name} {value:.4f}" for name, value in components.items())
+        best = "NEW BEST: " if is_best else ""
+        print(f"{best}step {step}, score {score:.6f} ({parts})", flush=True)  # noqa: T201

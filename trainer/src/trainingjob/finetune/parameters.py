@@ -1,0 +1,226 @@
+"""The configuration of a fine-tuning trainer. Names are those of the TrainingJob; decimals are texts there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainingjob.fields import Fields, invalid, nearest, shown
+from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
+
+_MOST_SEED = 2**32 - 1
+_MOST_COUNT = 100_000_000
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+QUANTIZATIONS = ("NF4", "Int8")
+SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup")
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Which model; `chat_template` replaces its tokenizer's, and is Jinja."""
+
+    source: str
+    revision: str | None
+    dtype: str
+    trust_remote_code: bool
+    chat_template: str | None
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Which rows; `eval_split` is the share of them that is held out, `max_samples` how many are taken (None: all)."""
+
+    source: str
+    revision: str | None
+    eval_split: float
+    seed: int
+    max_samples: int | None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Hyper-parameters, named as in transformers and TRL; None where the method has no such parameter."""
+
+    num_train_epochs: int
+    max_steps: int | None
+    learning_rate: float
+    per_device_train_batch_size: int
+    per_device_eval_batch_size: int
+    gradient_accumulation_steps: int
+    max_length: int
+    lr_scheduler_type: str
+    warmup_ratio: float
+    warmup_steps: int | None
+    weight_decay: float
+    max_grad_norm: float
+    optim: str
+    logging_steps: int
+    gradient_checkpointing: bool
+    seed: int
+    packing: bool | None
+    assistant_only_loss: bool | None
+    beta: float | None
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A low-rank adapter; `target_modules` are ends of modules' names (None: those of the architecture)."""
+
+    r: int
+    alpha: int
+    dropout: float
+    target_modules: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """What to train on what, and how."""
+
+    method: str
+    model: ModelSource
+    dataset: DatasetSource
+    parameters: Parameters
+    lora: Lora | None
+    quantization: str | None
+
+
+def parse_finetune(value: Any) -> FineTuneConfig:
+    """Parses `trainer.fineTune`; raises TrainingError with exit code 2."""
+    fields = Fields(value, "trainer.fineTune")
+    method = one_of(fields, "method", METHODS)
+    lora, quantization = fields.get("lora"), fields.get("quantization")
+    config = FineTuneConfig(
+        method=method,
+        model=_model(fields.require("model")),
+        dataset=_dataset(fields.require("dataset")),
+        parameters=_parameters(fields.get("parameters"), method),
+        lora=None if lora is None else _lora(lora),
+        quantization=None if quantization is None else one_of(fields, "quantization", QUANTIZATIONS),
+    )
+    fields.close()
+    if config.quantization is not None and config.lora is None:
+        raise invalid("trainer.fineTune.lora: is needed with quantization, because quantised weights cannot be trained")
+    return config
+
+
+def one_of(fields: Fields, name: str, known: tuple[str, ...], default: str | None = None) -> str:
+    """A member that is one of the known words."""
+    word = fields.text(name, default)
+    if word not in known:
+        raise invalid(f'{fields.path(name)}: "{word}" is not known.{nearest(word, known)} Known: {", ".join(known)}')
+    return word
+
+
+def flag(fields: Fields, name: str, default: bool) -> bool:
+    """A member that is true or false."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise invalid(f"{fields.path(name)}: must be true or false, not {shown(value)}")
+    return value
+
+
+def _model(value: Any) -> ModelSource:
+    fields = Fields(value, "trainer.fineTune.model")
+    model = ModelSource(
+        source=fields.text("source"),
+        revision=fields.optional_text("revision"),
+        dtype=one_of(fields, "dtype", DTYPES, "auto"),
+        trust_remote_code=flag(fields, "trustRemoteCode", False),
+        chat_template=fields.optional_text("chatTemplate"),
+    )
+    fields.close()
+    return model
+
+
+def _dataset(value: Any) -> DatasetSource:
+    fields = Fields(value, "trainer.fineTune.dataset")
+    most = fields.get("maxSamples")
+    dataset = DatasetSource(
+        source=fields.text("source"),
+        revision=fields.optional_text("revision"),
+        eval_split=fields.decimal(
+            "evalSplit", "0.05", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.05"'
+        ),
+        seed=fields.integer("seed", 42, most=_MOST_SEED),
+        max_samples=None if most is None else fields.integer("maxSamples", least=2),
+    )
+    fields.close()
+    return dataset
+
+
+def _parameters(value: Any, method: str) -> Parameters:
+    fields = Fields({} if value is None else value, "trainer.fineTune.parameters")
+    default = defaults_of(method)
+
+    def count(name: str, *, least: int = 1, most: int = _MOST_COUNT) -> int:
+        return fields.integer(name, int(default[name]), least=least, most=most)
+
+    def optional_count(name: str, *, least: int) -> int | None:
+        return None if fields.get(name) is None else fields.integer(name, least=least, most=_MOST_COUNT)
+
+    def number(name: str, fits: Callable[[float], bool], wanted: str) -> float:
+        return fields.decimal(name, str(default[name]), fits, wanted)
+
+    def only_where(name: str, read: Callable[[], Any]) -> Any:
+        return read() if name in default else None
+
+    parameters = Parameters(
+        num_train_epochs=count("numTrainEpochs", most=10_000),
+        max_steps=optional_count("maxSteps", least=1),
+        learning_rate=number("learningRate", lambda rate: 0 < rate <= 10, "a number above 0 and at most 10"),
+        per_device_train_batch_size=count("perDeviceTrainBatchSize", most=4096),
+        per_device_eval_batch_size=count("perDeviceEvalBatchSize", most=4096),
+        gradient_accumulation_steps=count("gradientAccumulationSteps", most=65_536),
+        max_length=count("maxLength", least=8, most=1_048_576),
+        lr_scheduler_type=one_of(fields, "lrSchedulerType", SCHEDULERS, str(default["lrSchedulerType"])),
+        warmup_ratio=number("warmupRatio", lambda share: 0 <= share <= 1, "a number from 0 to 1"),
+        warmup_steps=optional_count("warmupSteps", least=0),
+        weight_decay=number("weightDecay", lambda decay: 0 <= decay <= 1, "a number from 0 to 1"),
+        max_grad_norm=number(
+            "maxGradNorm", lambda norm: 0 <= norm <= 1e6, "a number from 0, which clips nothing, to 1e6"
+        ),
+        optim=one_of(fields, "optim", OPTIMIZERS, str(default["optim"])),
+        logging_steps=count("loggingSteps", most=1_000_000),
+        gradient_checkpointing=flag(fields, "gradientCheckpointing", bool(default["gradientCheckpointing"])),
+        seed=count("seed", least=0, most=_MOST_SEED),
+        packing=only_where("packing", lambda: flag(fields, "packing", bool(default["packing"]))),
+        assistant_only_loss=only_where(
+            "assistantOnlyLoss", lambda: flag(fields, "assistantOnlyLoss", bool(default["assistantOnlyLoss"]))
+        ),
+        beta=only_where(
+            "beta", lambda: number("beta", lambda beta: 0 < beta <= 1000, "a number above 0 and at most 1000")
+        ),
+    )
+    _refuse_foreign(value, default, method)
+    fields.close()
+    if fields.get("warmupRatio") is not None and parameters.warmup_steps is not None:
+        raise invalid("trainer.fineTune.parameters: write warmupSteps or warmupRatio, not both")
+    return parameters
+
+
+def _refuse_foreign(value: Any, known: dict[str, Value], method: str) -> None:
+    """A parameter of another method gets its own sentence."""
+    for name in value or {}:
+        others = [other for other in METHODS if name in defaults_of(other)]
+        if name not in known and others:
+            raise invalid(
+                f"trainer.fineTune.parameters.{name}: {method} has no such parameter, only {', '.join(others)} have; leave it out"
+            )
+
+
+def _lora(value: Any) -> Lora:
+    fields = Fields(value, "trainer.fineTune.lora")
+    targets = fields.texts("targetModules")
+    lora = Lora(
+        r=fields.integer("r", LORA["r"], least=1, most=1024),
+        alpha=fields.integer("alpha", LORA["alpha"], least=1, most=8192),
+        dropout=fields.decimal(
+            "dropout", LORA["dropout"], lambda share: 0 <= share < 1, "a number of at least 0 and below 1"
+        ),
+        target_modules=tuple(targets) or None,
+    )
+    fields.close()
+    return lora

@@ -1,0 +1,102 @@
+"""Metrics of the training as they are reported: names and units of their own, rates of what was really done."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainingjob import reporting
+
+# TRL's names in the logs and ours; what is not here keeps TRL's.
+_NAMES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
+# Bookkeeping of the libraries, and rates that count padding or waiting.
+_LEFT_OUT = {
+    "epoch", "step", "num_tokens", "num_input_tokens_seen", "total_flos", "train_runtime", "train_loss",
+    "train_samples_per_second", "train_steps_per_second", "train_tokens_per_second",
+    "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_num_tokens", "eval_loss",
+}  # fmt: skip
+
+
+class Reports(TrainerCallback):  # type: ignore[misc]
+    """Reports each log of a training step. Evaluations are the life's to report."""
+
+    def __init__(self, train_samples: int) -> None:
+        self._train_samples = train_samples
+        self._began = 0.0
+        self._busy = 0.0
+        self._epoch = 0.0
+        self._tokens: float | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._epoch = state.epoch or 0.0
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._busy += time.perf_counter() - self._began
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+            return
+        metrics = {
+            _NAMES.get(name, f"train/{name}"): float(value) for name, value in logs.items() if _is_metric(name, value)
+        }
+        metrics["train/perplexity"] = perplexity(logs["loss"])
+        reporting.report(state.global_step, metrics | self._rates(state, logs) | gpu_memory(), epoch=state.epoch)
+
+    def _rates(self, state: TrainerState, logs: dict[str, float]) -> dict[str, float]:
+        """Samples and tokens per second of training itself: evaluations and checkpoints take no part."""
+        busy, self._busy = self._busy, 0.0
+        epoch, self._epoch = self._epoch, state.epoch or 0.0
+        tokens, self._tokens = self._tokens, logs.get("num_tokens")
+        if busy <= 0:
+            return {}
+        rates = {"train/samples_per_second": max(0.0, self._epoch - epoch) * self._train_samples / busy}
+        if self._tokens is not None:
+            # An attempt that goes on counts from what it found.
+            rates["train/tokens_total"] = self._tokens
+            if tokens is not None:
+                rates["train/tokens_per_second"] = (self._tokens - tokens) / busy
+        return rates
+
+
+def evaluation_metrics(logs: dict[str, Any]) -> dict[str, float]:
+    """Metrics of an evaluation by our names, its loss and perplexity included."""
+    metrics = {
+        f"eval/{name.removeprefix('eval_')}": float(value)
+        for name, value in logs.items()
+        if name.startswith("eval_") and _is_metric(name, value)
+    }
+    return metrics | {"eval/loss": float(logs["eval_loss"]), "eval/perplexity": perplexity(logs["eval_loss"])}
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), or infinity where that is more than a number can be."""
+    return math.exp(loss) if loss < 700 else math.inf if not math.isnan(loss) else loss
+
+
+def gpu_memory() -> dict[str, float]:
+    """Memory of this process's GPU in bytes; nothing without one."""
+    if not torch.cuda.is_available():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "gpu/memory_allocated_bytes": float(torch.cuda.memory_allocated()),
+        "gpu/memory_reserved_bytes": float(torch.cuda.memory_reserved()),
+        "gpu/memory_used_ratio": (total - free) / total,
+    }
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    named = reporting.METRIC_NAME.fullmatch(f"train/{name}") is not None
+    return named and name not in _LEFT_OUT and isinstance(value, (int, float)) and not isinstance(value, bool)

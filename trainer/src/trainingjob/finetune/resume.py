@@ -1,0 +1,46 @@
+"""Going on where an earlier attempt was: model, optimizer, schedule, position in the data, chance and scores."""
+
+import json
+from pathlib import Path
+
+from trainingjob.progress import Progress, read_progress
+from trainingjob.resuming import Resumable, take_first_good
+from trainingjob.scoring.best import Scoring
+from trainingjob.storage.manifest import Damaged
+
+_STATE = "trainer_state.json"
+_NEEDED = (_STATE, "optimizer.pt", "scheduler.pt")
+
+
+def resume(
+    checkpoints: tuple[Resumable, ...], folder: Path, scoring: Scoring, fresh: Progress, total: int
+) -> tuple[Path | None, Progress]:
+    """Fills a folder with the first checkpoint that is good.
+
+    Args:
+        checkpoints: Newest first.
+        folder: Where its files go.
+        scoring: The run's.
+        fresh: The progress of a run that begins; its data are those that the checkpoint must be of.
+        total: Steps of the run.
+
+    Returns:
+        The folder and the progress of then; None and the fresh progress when there is none to go on from.
+    """
+    found = fresh
+
+    def take(checkpoint: Resumable) -> None:
+        nonlocal found
+        missing = next((name for name in _NEEDED if not (folder / name).is_file()), None)
+        if missing is not None:
+            raise Damaged(f"it has no {missing}")
+        try:
+            step = int(json.loads((folder / _STATE).read_text())["global_step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{_STATE} cannot be used: {error!r}") from error
+        if step != checkpoint.step or step > total:
+            raise Damaged(f"{_STATE} is of step {step}; the run has {total}")
+        found = read_progress(folder, scoring, fresh.dataset_sha256)
+
+    taken = take_first_good(checkpoints, folder, take)
+    return (None, fresh) if taken is None else (folder, found)

@@ -1,0 +1,115 @@
+"""Fine-tuning from the job's configuration to its published model."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from trainingjob import reporting
+from trainingjob.config import Config
+from trainingjob.exitcodes import ExitCode
+from trainingjob.fields import invalid
+from trainingjob.finetune import memory
+from trainingjob.finetune.dataset import Prepared, prepare
+from trainingjob.finetune.life import Life
+from trainingjob.finetune.model import load_model, load_tokenizer
+from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.publish import Trained, publish
+from trainingjob.finetune.reports import Reports
+from trainingjob.finetune.resume import resume
+from trainingjob.finetune.source import model_folder
+from trainingjob.finetune.stages import enter
+from trainingjob.finetune.trainers import sft_trainer, total_steps, warmup_steps
+from trainingjob.finetune.uploads import Uploads
+from trainingjob.keeper import CheckpointKeeper
+from trainingjob.progress import Progress
+from trainingjob.scoring.best import BestTracker
+
+
+def train(config: Config, version: str) -> ExitCode:
+    """Runs a fine-tuning job and stores its result.
+
+    Returns:
+        SUCCESS, or STOPPED when the run was asked to stop; then its last step was stored as a checkpoint.
+
+    Raises:
+        TrainingError: with the exit code of what went wrong.
+    """
+    finetune = config.trainer
+    if not isinstance(finetune, FineTuneConfig) or config.checkpoints is None or config.storage.checkpoints is None:
+        raise invalid("checkpoints: a fineTune job needs checkpoints with a uri, and storage.checkpoints")
+    if config.storage.output is None:
+        raise invalid("output: a fineTune job needs output with a uri, and storage.output")
+    enter("Downloading", finetune.model.source)
+    base = model_folder(finetune.model)
+    tokenizer = load_tokenizer(base, finetune.model)
+    prepared = prepare(finetune, tokenizer)
+    keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
+    progress = Progress(BestTracker(config.scoring), prepared.sha256)
+    with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
+        progress, stopped = _train(config, finetune, base, tokenizer, prepared, keeper, progress, Path(name))
+    memory.free()
+    if stopped:
+        return ExitCode.STOPPED
+    described = prepared.event()
+    with memory.watched():
+        publish(Trained(config, finetune, base, tokenizer, progress, keeper, described), config.storage.output, version)
+    return ExitCode.SUCCESS
+
+
+def _train(
+    config: Config,
+    finetune: FineTuneConfig,
+    base: Path,
+    tokenizer: Any,
+    prepared: Prepared,
+    keeper: CheckpointKeeper,
+    progress: Progress,
+    folder: Path,
+) -> tuple[Progress, bool]:
+    """Trains, and says whether it was cut short."""
+    enter("Loading", finetune.model.source)
+    trainer = sft_trainer(finetune, load_model(base, finetune), tokenizer, prepared.train, prepared.held_out, folder)
+    samples = len(trainer.train_dataset)
+    total = total_steps(finetune.parameters, samples, trainer.args.world_size)
+    trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
+    every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
+    start = None
+    if config.resume is not None:
+        start, progress = resume(config.resume, folder / "resumed", config.scoring, progress, total)
+    uploads = Uploads(keeper)
+    life = Life(every=every, progress=progress, keeper=keeper, uploads=uploads)
+    trainer.add_callback(Reports(samples))
+    trainer.add_callback(life)
+    try:
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        enter("Checkpointing")
+        uploads.wait()
+    finally:
+        uploads.close()
+    return progress, life.stopped
+
+
+def _totals(config: Config, finetune: FineTuneConfig, prepared: Prepared, total: int, warmup: int) -> int:
+    """Reports what the run will be, before its first step, and says how many steps lie between evaluations."""
+    wanted = config.evaluation_every_steps or max(1, total // 10)
+    every = min(wanted, total)
+    notes = list(prepared.notes)
+    if wanted > every:
+        notes.append(f"evaluation every {wanted} steps was clamped to the run's {total}")
+    asked = finetune.parameters.warmup_steps
+    if asked is not None and asked > warmup:
+        notes.append(f"warm-up of {asked} steps was clamped to the run's {total}")
+    notes.append(f"parameters: {finetune.parameters}, warm-up of {warmup} steps")
+    for note in notes:
+        print(note, flush=True)  # noqa: T201
+    reporting.emit(
+        {
+            "type": "totals",
+            "totalSteps": total,
+            "evaluationEverySteps": every,
+            "requestedEvaluationEverySteps": wanted,
+            "checkpointEverySteps": (config.checkpoints and config.checkpoints.every_steps) or every,
+            "notes": notes,
+        }
+    )
+    return every

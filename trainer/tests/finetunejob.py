@@ -1,0 +1,98 @@
+"""Fine-tuning jobs on a tiny model that is made here, run in this process."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.demojob import of_type, read_events
+from trainingjob import __version__
+from trainingjob.config import parse_config
+from trainingjob.exitcodes import ExitCode
+
+# Before the libraries are imported, as in a pod.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+
+PARAMETERS: dict[str, Any] = {
+    "maxSteps": 12,
+    "learningRate": "1e-2",
+    "perDeviceTrainBatchSize": 4,
+    "perDeviceEvalBatchSize": 1,
+    "maxLength": 128,
+    "loggingSteps": 2,
+}
+LORA = {"r": 4, "alpha": 8, "dropout": "0.1"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that is over."""
+
+    folder: Path
+    code: ExitCode
+    events: list[dict[str, Any]]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return of_type(self.events, kind)
+
+    def losses(self) -> dict[int, float]:
+        return {event["step"]: event["evalLoss"] for event in self.of("evaluation")}
+
+    def stored(self) -> list[int]:
+        return sorted(int(path.name.removeprefix("checkpoint-")) for path in (self.folder / "checkpoints").iterdir())
+
+
+def finetune_config(
+    folder: Path,
+    model: Path,
+    data: Path,
+    *,
+    lora: Any = LORA,
+    parameters: Any = None,
+    finetune: Any = None,
+    **members: Any,
+) -> dict[str, Any]:
+    """The configuration that the operator sends; what it stores goes to `folder`."""
+    return {
+        "trainer": {
+            "fineTune": {
+                "method": "SFT",
+                "model": {"source": model.as_uri()},
+                "dataset": {"source": data.as_uri(), "evalSplit": "0.1"},
+                "parameters": {**PARAMETERS, **(parameters or {})},
+                **({} if lora is None else {"lora": lora}),
+                **(finetune or {}),
+            }
+        },
+        "evaluation": {"everySteps": 4},
+        "checkpoints": {"keepLast": 1},
+        "storage": {"checkpoints": (folder / "checkpoints").as_uri(), "output": (folder / "output").as_uri()},
+        "scoring": {"strategy": "MultiMetric"},
+        **members,
+    }
+
+
+def run(folder: Path, config: dict[str, Any]) -> Done:
+    """Trains in this process."""
+    from trainingjob.finetune.train import train
+
+    events = folder / "events.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAININGJOB_EVENTS", str(events))
+        code = train(parse_config(config), __version__)
+    return Done(folder, code, read_events(events))
+
+
+def offered(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the operator offers the next attempt: checkpoints that were verified and not removed, newest first."""
+    newest = {event["step"]: event for event in of_type(events, "checkpoint")}
+    stored = sorted((event for event in newest.values() if event["verified"]), key=lambda event: -event["step"])
+    return {"checkpoints": [{name: event[name] for name in ("uri", "step", "manifestSHA256")} for event in stored]}
+
+
+def state_of(folder: Path, step: int, file: str) -> Any:
+    return json.loads((folder / "checkpoints" / f"checkpoint-{step}" / file).read_text())
