@@ -7,11 +7,12 @@ from trainingjob import reporting
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune.formats import Format, convert
+from trainingjob.finetune.pairs import measure
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, bad_data, read_rows
 from trainingjob.finetune.split import split_rows
 from trainingjob.finetune.stages import enter
-from trainingjob.finetune.tokens import IGNORED, tokenize
+from trainingjob.finetune.tokens import Tokenized, tokenize
 from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
 from trainingjob.storage.store import StorageError
@@ -53,15 +54,7 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
     enter("Downloading", source)
     found, rows, sha = _read(config.dataset, config.method)
     enter("Tokenizing", source)
-    whole = bool(parameters.packing) and found.name == "text"
-    done = tokenize(
-        rows,
-        tokenizer,
-        source=source,
-        assistant_only=bool(parameters.assistant_only_loss),
-        most=None if whole else parameters.max_length,
-        tell=lambda row: enter("Tokenizing", f"{row} of {len(rows)} rows"),
-    )
+    done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
     split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
     train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
     if parameters.per_device_train_batch_size > len(train):
@@ -69,8 +62,7 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
             f"trainer.fineTune.parameters.perDeviceTrainBatchSize: {parameters.per_device_train_batch_size} is more than the "
             f"{len(train)} rows to train on; write at most {len(train)}"
         )
-    tokens = sum(len(row["input_ids"]) for row in train)
-    trained = sum(label != IGNORED for row in train for label in row["labels"])
+    tokens, trained = (sum(done.lengths[index][which] for index in split.train) for which in (0, 1))
     notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out"]
     notes.append(f"{trained} of {tokens} tokens are trained on, {trained / tokens:.1%}")
     if done.shortened:
@@ -80,6 +72,25 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
     prepared = Prepared(train, held_out, sha, tokens, trained, tuple(notes))
     reporting.emit({"type": "dataset", **prepared.event()})
     return prepared
+
+
+def _tokens(config: FineTuneConfig, rows: list[Row], tokenizer: Any, *, packed: bool) -> Tokenized:
+    source, parameters = config.dataset.source, config.parameters
+
+    def tell(row: int) -> None:
+        enter("Tokenizing", f"{row} of {len(rows)} rows")
+
+    if "chosen" in rows[0]:
+        return measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)
+    return tokenize(
+        rows,
+        tokenizer,
+        source=source,
+        assistant_only=bool(parameters.assistant_only_loss),
+        # Packing cuts nothing off: what is too long for one sequence goes on in the next.
+        most=None if packed else parameters.max_length,
+        tell=tell,
+    )
 
 
 def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:

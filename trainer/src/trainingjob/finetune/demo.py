@@ -1,6 +1,6 @@
 """A tiny model with its tokenizer, and data for it, made from text that ships with Python: nothing is downloaded.
 
-python -m trainingjob.finetune.demo --out FOLDER
+python -m trainingjob.finetune.demo --out FOLDER --method SFT
 """
 
 import argparse
@@ -85,6 +85,32 @@ def conversations(count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def texts(count: int) -> list[dict[str, Any]]:
+    """Plain text, some sentences in each row."""
+    known = sentences()
+    return [{"text": " ".join(known[(3 * index + more) % len(known)] for more in range(3))} for index in range(count)]
+
+
+def pairs(count: int) -> list[dict[str, Any]]:
+    """A sentence's beginning, its end as the answer that is preferred, and the words of that end backwards as the other."""
+    known = sentences()
+    rows: list[dict[str, Any]] = []
+    for index in range(count):
+        words = known[index % len(known)].split()
+        half = len(words) // 2
+        rows.append(
+            {
+                "prompt": " ".join(words[:half]),
+                "chosen": " ".join(words[half:]),
+                "rejected": " ".join(reversed(words[half:])),
+            }
+        )
+    return rows
+
+
+ROWS = {"SFT": conversations, "CPT": texts, "DPO": pairs, "ORPO": pairs}
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes rows as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,13 +118,14 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Writes FOLDER/model and FOLDER/sft.jsonl."""
+    """Writes FOLDER/model and FOLDER/METHOD.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--method", choices=list(ROWS), default="SFT")
     parser.add_argument("--rows", type=int, default=400)
     options = parser.parse_args(arguments)
     write_model(options.out / "model")
-    write_rows(options.out / "sft.jsonl", conversations(options.rows))
+    write_rows(options.out / f"{options.method.lower()}.jsonl", ROWS[options.method](options.rows))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ _ALWAYS = {
     # Progress is reported by us; bars only fill the log.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # TRL keeps ORPO among its experiments, which it would say at each import.
+    "TRL_EXPERIMENTAL_SILENCE": "1",
     # A pod lives for one run: what compiling would win is lost in the first steps.
     "TORCH_COMPILE_DISABLE": "1",
 }

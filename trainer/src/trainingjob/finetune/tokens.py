@@ -10,21 +10,19 @@ from trainingjob.finetune.rows import Row, bad_data
 from trainingjob.finetune.template import chat_template
 
 IGNORED = -100
-_TELL_EVERY = 1000
+TELL_EVERY = 1000
 
 
 @dataclass(frozen=True)
 class Tokenized:
-    """Rows in their order. `rows` have input_ids and labels; `kept` are the rows' own indices, because a row in which
-    nothing is left to train on is left out; `shortened` were longer than the most that was allowed."""
+    """Rows in their order, as the method's trainer takes them. `kept` are the rows' own indices, because a row in which
+    nothing is left to train on is left out; `lengths` are their tokens and how many of those are trained on; `shortened` were
+    longer than the most that was allowed."""
 
     rows: list[Row]
     kept: list[int]
+    lengths: list[tuple[int, int]]
     shortened: int
-
-    @property
-    def dropped(self) -> int:
-        return (self.kept[-1] + 1 if self.kept else 0) - len(self.kept)
 
 
 def tokenize(
@@ -55,7 +53,7 @@ def tokenize(
     kept: list[int] = []
     shortened = 0
     for index, row in enumerate(rows):
-        if index % _TELL_EVERY == 0:
+        if index % TELL_EVERY == 0:
             tell(index)
         where = f"{source} row {index + 1}"
         ids, labels = _talk(row, tokenizer, template, assistant_only, where) if talk else _text(row, tokenizer)
@@ -70,7 +68,8 @@ def tokenize(
         raise bad_data(
             f"{source}: no row has anything to train on within {most} tokens; raise trainer.fineTune.parameters.maxLength"
         )
-    return Tokenized(rows=found, kept=kept, shortened=shortened)
+    lengths = [(len(row["labels"]), sum(label != IGNORED for label in row["labels"])) for row in found]
+    return Tokenized(rows=found, kept=kept, lengths=lengths, shortened=shortened)
 
 
 def render(messages: list[Row], tokenizer: Any, template: str, where: str, **how: Any) -> Any:

@@ -18,7 +18,7 @@ from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
 from trainingjob.finetune.source import model_folder
 from trainingjob.finetune.stages import enter
-from trainingjob.finetune.trainers import sft_trainer, total_steps, warmup_steps
+from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
@@ -68,7 +68,7 @@ def _train(
 ) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short."""
     enter("Loading", finetune.model.source)
-    trainer = sft_trainer(finetune, load_model(base, finetune), tokenizer, prepared.train, prepared.held_out, folder)
+    trainer = make_trainer(finetune, load_model(base, finetune), tokenizer, prepared.train, prepared.held_out, folder)
     samples = len(trainer.train_dataset)
     total = total_steps(finetune.parameters, samples, trainer.args.world_size)
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)

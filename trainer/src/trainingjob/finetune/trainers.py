@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import PrinterCallback
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from trainingjob.finetune.lora import adapter
 from trainingjob.finetune.model import precision
@@ -63,18 +64,13 @@ def common_arguments(config: FineTuneConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def sft_trainer(
+def make_trainer(
     config: FineTuneConfig, model: Any, tokenizer: Any, train: list[Row], held_out: list[Row], folder: Path
-) -> SFTTrainer:
-    """Trains on rows of input_ids and labels: SFT, and CPT, which is the same on plain text."""
-    arguments = SFTConfig(
-        **common_arguments(config, folder),
-        packing=bool(config.parameters.packing),
-        # Held-out rows are measured one by one, so that how they are packed does not change their loss.
-        eval_packing=False,
-    )
+) -> Any:
+    """The trainer of the job's method, with rows as `dataset.prepare` gives them for it."""
     disable_progress_bars()
-    trainer = SFTTrainer(
+    kind, arguments = _KINDS[config.method](common_arguments(config, folder), config.parameters)
+    trainer = kind(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list(train),
@@ -84,3 +80,21 @@ def sft_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _language(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
+    packing = bool(parameters.packing)
+    # Held-out rows are measured one by one, so that how they are packed does not change their loss. A text that is too long
+    # for one sequence goes on in the next; nothing is cut off.
+    return SFTTrainer, SFTConfig(**common, packing=packing, packing_strategy="bfd_split", eval_packing=False)
+
+
+def _dpo(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
+    return DPOTrainer, DPOConfig(**common, beta=parameters.beta)
+
+
+def _orpo(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
+    return ORPOTrainer, ORPOConfig(**common, beta=parameters.beta, remove_unused_columns=False)
+
+
+_KINDS = {"SFT": _language, "CPT": _language, "DPO": _dpo, "ORPO": _orpo}
