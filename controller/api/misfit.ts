@@ -11,7 +11,7 @@ const tabularMetrics = ['eval/loss', 'eval/accuracy', 'eval/auc'];
 export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): string | undefined {
   const { tabular, custom } = words.trainer ?? {};
   const meant = tabular ? 'tabular' : custom ? 'custom' : undefined;
-  const is = spec.trainer.tabular ? 'tabular' : 'custom';
+  const is = spec.trainer.fineTune ? 'fineTune' : spec.trainer.tabular ? 'tabular' : 'custom';
   if (meant !== undefined && meant !== is)
     return `is for jobs with spec.trainer.${meant}, and this one has spec.trainer.${is}; name a runtime for ${is} jobs in spec.runtimeRef, or leave it out.`;
   const { checkpoints, evaluation, scoring } = resolve(spec, words);

@@ -1,4 +1,5 @@
 import { ownDefaults } from './defaults.ts';
+import { scoringBehind } from './scoring.ts';
 import type { EnvVar, TrainingJob } from './trainingjob.ts';
 import type { TrainingJobSpec } from './trainingjob.ts';
 import type { TrainingRuntimeSpec } from './trainingruntime.ts';
@@ -50,7 +51,7 @@ export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = 
     ...(words.evaluation && { evaluation: words.evaluation }),
     ...(spec.checkpoints && { checkpoints: { ...ownDefaults.checkpoints, ...words.checkpoints } }),
     // A strategy and its metric belong together.
-    scoring: words.scoring ?? ownDefaults.scoring,
+    scoring: words.scoring ?? scoringBehind(spec.trainer),
     runPolicy: { ...ownDefaults.runPolicy, ...words.runPolicy },
     watchdog: { ...ownDefaults.watchdog, ...words.watchdog },
   };
@@ -59,7 +60,7 @@ export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = 
 /** Total. The words of a runtime, the defaults kept of them, and what it once came to with either all give the same. */
 export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): ResolvedSpec {
   const defaults = defaultsFor(spec, words);
-  const { tabular, custom } = spec.trainer;
+  const { fineTune, tabular, custom } = spec.trainer;
   const env = merged(defaults.trainer?.env, spec.trainer.env);
   const evaluation = spec.evaluation ?? defaults.evaluation;
   return {
@@ -67,6 +68,8 @@ export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): Res
     image: custom?.image ?? defaults.image,
     trainer: {
       ...(custom && { custom }),
+      // What depends on the method, the trainer knows.
+      ...(fineTune && { fineTune }),
       ...(tabular && {
         tabular: { ...tabular, parameters: { ...defaults.trainer?.tabular?.parameters, ...tabular.parameters } },
       }),

@@ -39,9 +39,175 @@ kind: ("ClusterTrainingRuntime" | "TrainingRuntime")
 name: string
 }
 /**
- * The trainer that runs in the pod; exactly one of tabular and custom.
+ * The trainer that runs in the pod; exactly one of fineTune, tabular and custom.
  */
 trainer: {
+/**
+ * A language model that is trained further, with TRL.
+ */
+fineTune?: {
+/**
+ * What is learned from: conversations or texts (SFT), texts alone (CPT), or pairs of a preferred and a rejected answer (DPO, ORPO).
+ */
+method: ("SFT" | "CPT" | "DPO" | "ORPO")
+/**
+ * The model to begin with.
+ */
+model: {
+/**
+ * Where it lies; file:// is a folder in the pod, as save_pretrained writes it.
+ */
+source: string
+/**
+ * Type to compute in; auto is bfloat16 where the GPU has it, float16 on an older one, and float32 without one. Weights that are trained whole are kept in float32.
+ */
+dtype?: ("auto" | "bfloat16" | "float16" | "float32")
+/**
+ * Chat template in Jinja instead of the one of its tokenizer, with {% generation %} and {% endgeneration %} around the assistant's words; it is stored with the trained model.
+ */
+chatTemplate?: string
+/**
+ * Runs Python code that comes with the model. Not done when absent.
+ */
+trustRemoteCode?: boolean
+}
+/**
+ * The rows; their format is recognised by the first.
+ */
+dataset: {
+/**
+ * Where they lie, as JSON, JSON lines, CSV or Parquet, the first three also with gzip; file:// is a path in the pod, and s3:// a bucket.
+ */
+source: string
+/**
+ * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
+ */
+secretRef?: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
+/**
+ * Share of the rows held out for evaluation, between 0 and 1, at least one row; 0.05 when absent. Rows that are equal are never on both sides.
+ */
+evalSplit?: string
+/**
+ * Seed of the split; 42 when absent.
+ */
+seed?: number
+/**
+ * Rows taken from the beginning; all when absent.
+ */
+maxSamples?: number
+}
+/**
+ * Hyper-parameters, named as in transformers and TRL; decimals are strings.
+ */
+parameters?: {
+/**
+ * Passes over the rows; 3 when absent, 1 for CPT.
+ */
+numTrainEpochs?: number
+/**
+ * Steps of the optimizer, instead of numTrainEpochs.
+ */
+maxSteps?: number
+/**
+ * Highest learning rate; 5e-5 when absent, 2e-5 for CPT, 5e-6 for DPO, 8e-6 for ORPO.
+ */
+learningRate?: string
+/**
+ * How the learning rate changes after the warm-up; cosine when absent.
+ */
+lrSchedulerType?: ("linear" | "cosine" | "constant" | "constant_with_warmup")
+/**
+ * Share of the steps in which the learning rate rises; 0.03 when absent.
+ */
+warmupRatio?: string
+/**
+ * Steps in which the learning rate rises, instead of warmupRatio; clamped to the run.
+ */
+warmupSteps?: number
+/**
+ * Rows at once on each GPU while training; 4 when absent.
+ */
+perDeviceTrainBatchSize?: number
+/**
+ * Rows at once on each GPU while evaluating; 4 when absent.
+ */
+perDeviceEvalBatchSize?: number
+/**
+ * Batches of each step; 1 when absent.
+ */
+gradientAccumulationSteps?: number
+/**
+ * Most tokens of a row, or of a sequence that rows are packed into; 2048 when absent, 4096 for CPT, 512 for DPO, 1024 for ORPO.
+ */
+maxLength?: number
+/**
+ * Rows share sequences, without seeing each other; true for CPT and false for SFT when absent.
+ */
+packing?: boolean
+/**
+ * Only the assistant's turns of a conversation are trained on; true when absent.
+ */
+assistantOnlyLoss?: boolean
+/**
+ * How much is kept of the model before (DPO), or how much preferences weigh (ORPO); 0.1 when absent.
+ */
+beta?: string
+/**
+ * Weight decay; 0.01 when absent.
+ */
+weightDecay?: string
+/**
+ * Norm that gradients are clipped to, 0 clips nothing; 1 when absent, 0.3 for DPO.
+ */
+maxGradNorm?: string
+/**
+ * Optimizer; adamw_torch when absent.
+ */
+optim?: ("adamw_torch" | "adamw_torch_fused" | "adamw_8bit" | "paged_adamw_8bit" | "paged_adamw_32bit" | "adafactor")
+/**
+ * Steps between reports of the train loss; 10 when absent.
+ */
+loggingSteps?: number
+/**
+ * Computes activations again instead of keeping them: less memory, more time. False when absent.
+ */
+gradientCheckpointing?: boolean
+/**
+ * Seed of the order of rows, of new weights and of dropout; 42 when absent.
+ */
+seed?: number
+}
+/**
+ * Trains an adapter of low rank instead of all weights.
+ */
+lora?: {
+/**
+ * Rank; 16 when absent.
+ */
+r?: number
+/**
+ * Scale of the adapter, over its rank; 32 when absent.
+ */
+alpha?: number
+/**
+ * Dropout in front of the adapter; 0.1 when absent. DPO and ORPO train without dropout.
+ */
+dropout?: string
+/**
+ * Ends of the names of linear modules that get an adapter; those of the architecture when absent.
+ */
+targetModules?: string[]
+}
+/**
+ * Precision of the weights that the adapter sits on, while training; as computed when absent.
+ */
+quantization?: ("NF4" | "Int8")
+}
 /**
  * A model fitted to rows of a table.
  */
@@ -308,6 +474,14 @@ secretRef?: {
  */
 name: string
 }
+/**
+ * Which weights a fineTune job stores: those of the best step by score, or of the last. Best when absent.
+ */
+weights?: ("Best" | "Last")
+/**
+ * Whether the adapter of a fineTune job is merged into its model, which then needs nothing else; true when absent.
+ */
+merge?: boolean
 }
 /**
  * How buckets are reached, for s3:// addresses; their keys come from the secretRef beside each address, or from spec.trainer.env.
@@ -332,7 +506,7 @@ pathStyle: boolean
 }
 }
 /**
- * How evaluations are ranked; the lowest score is the best step. Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
+ * How evaluations are ranked; the lowest score is the best step. MultiMetric for fineTune when absent; for the rest, Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
  */
 scoring?: {
 /**
@@ -539,6 +713,14 @@ dataset?: {
 samples?: number
 trainSamples?: number
 evalSamples?: number
+/**
+ * Tokens of the rows to train on, once through.
+ */
+tokens?: number
+/**
+ * How many of them count in the loss.
+ */
+trainedTokens?: number
 sha256?: string
 }
 /**

@@ -58,10 +58,11 @@ interface Place {
 
 function places(job: ResolvedJob): readonly Place[] {
   const { trainer, checkpoints, output } = job.spec;
-  const dataset = trainer.tabular?.dataset;
+  const kind = trainer.fineTune ? 'fineTune' : 'tabular';
+  const dataset = trainer[kind]?.dataset;
   const stored = storedAt(job);
   return [
-    { field: 'spec.trainer.tabular.dataset', address: dataset?.source, ref: dataset?.secretRef },
+    { field: `spec.trainer.${kind}.dataset`, address: dataset?.source, ref: dataset?.secretRef },
     { field: 'spec.checkpoints', address: stored.checkpoints, ref: checkpoints?.secretRef },
     { field: 'spec.output', address: stored.output, ref: output?.secretRef },
   ].flatMap(({ field, address, ref }) => (address && ref ? [{ field, address, secret: ref.name }] : []));

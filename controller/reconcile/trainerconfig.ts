@@ -33,7 +33,7 @@ export function trainerConfig(
   resume: Resume | null,
 ): Config {
   const { spec, metadata, status } = job;
-  const { tabular, custom } = spec.trainer;
+  const { fineTune, tabular, custom } = spec.trainer;
   return {
     protocolVersion: 1,
     job: {
@@ -46,7 +46,10 @@ export function trainerConfig(
     },
     trainer: custom
       ? { custom: { command: custom.command, args: custom.args ?? [] } }
-      : { tabular: { ...tabular, dataset: withoutRef(tabular?.dataset) } },
+      : {
+          ...(fineTune && { fineTune: { ...fineTune, dataset: withoutRef(fineTune.dataset) } }),
+          ...(tabular && { tabular: { ...tabular, dataset: withoutRef(tabular.dataset) } }),
+        },
     env: secrets.env,
     ...(spec.evaluation && { evaluation: spec.evaluation }),
     checkpoints: withoutRef(spec.checkpoints),

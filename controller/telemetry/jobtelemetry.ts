@@ -64,6 +64,8 @@ export interface JobTelemetry {
     readonly samples: number;
     readonly trainSamples: number;
     readonly evalSamples: number;
+    readonly tokens?: number;
+    readonly trainedTokens?: number;
     readonly sha256: string;
   };
   readonly metrics: readonly MetricSummary[];

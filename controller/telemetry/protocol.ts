@@ -98,6 +98,8 @@ export type AgentEvent = Timed &
         readonly samples: number;
         readonly trainSamples: number;
         readonly evalSamples: number;
+        readonly tokens?: number;
+        readonly trainedTokens?: number;
         readonly sha256: string;
       }
     | {

@@ -70,6 +70,8 @@ const events: Readonly<Record<string, object>> = {
     samples: step,
     trainSamples: step,
     evalSamples: step,
+    tokens: step,
+    trainedTokens: step,
     sha256,
   }),
   point: event('point', ['step', 'metrics'], { step, epoch: number, metrics, nonFinite }),

@@ -91,8 +91,12 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
         ...(event.evaluationEverySteps !== undefined && { evaluationEverySteps: event.evaluationEverySteps }),
       });
     case 'dataset': {
-      const { samples, trainSamples, evalSamples, sha256 } = event;
-      return { ...job, dataset: { samples, trainSamples, evalSamples, sha256 } };
+      const { samples, trainSamples, evalSamples, tokens, trainedTokens, sha256 } = event;
+      const counted = {
+        ...(tokens !== undefined && { tokens }),
+        ...(trainedTokens !== undefined && { trainedTokens }),
+      };
+      return { ...job, dataset: { samples, trainSamples, evalSamples, ...counted, sha256 } };
     }
     case 'point':
       return afterPoint(job, event, atMs);

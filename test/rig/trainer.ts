@@ -22,3 +22,8 @@ export async function writePatients(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   await runPython(['-m', 'trainingjob.tabular.demo', '--out', join(folder, 'patients.csv')]);
 }
+
+/** Writes an untrained model, `model`, and rows for a method of fine-tuning, `METHOD.jsonl`, into a folder of the method's name. */
+export async function writeLanguage(folder: string, method: string): Promise<void> {
+  await runPython(['-m', 'trainingjob.finetune.demo', '--out', join(folder, method.toLowerCase()), '--method', method]);
+}

@@ -195,6 +195,10 @@ FAULTS = [
         "model.source: file:///nowhere is no folder with a config.json",
     ),
     ({"finetune": {"model": {"source": "file:///nowhere", "dtype": "bfloat16"}}}, "is no folder"),
+    (
+        {"scoring": {"strategy": "SingleMetric", "metric": {"name": "eval/accuracy", "goal": "Maximize"}}},
+        'scoring.metric.name: "eval/accuracy" is no metric of these evaluations. Did you mean "eval/',
+    ),
     ({"checkpoints": None}, "a fineTune job needs checkpoints with a uri"),
 ]
 

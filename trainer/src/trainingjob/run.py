@@ -46,6 +46,7 @@ def _train(config: Config) -> ExitCode:
     # Imported here: each trainer needs libraries that the others, and the agent, do without.
     if isinstance(config.trainer, FineTuneConfig):
         quieten(config.trainer)
+        reporting.emit({"type": "stage", "stage": "Starting", "detail": "loading torch, transformers and trl"})
         try:
             from trainingjob.finetune.train import train as fine_tune
         except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainingjob import reporting
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.fields import invalid, nearest
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.stages import enter
 from trainingjob.finetune.uploads import Uploads
@@ -78,6 +79,12 @@ class Life(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         step, found = state.global_step, evaluation_metrics(metrics or {})
         loss = found["eval/loss"]
+        wanted = self.progress.tracker.scoring.metric
+        if wanted is not None and wanted not in found:
+            raise invalid(
+                f'scoring.metric.name: "{wanted}" is no metric of these evaluations.{nearest(wanted, found)} They have: '
+                + ", ".join(sorted(found))
+            )
         self._count(loss, step)
         reporting.report(step, found, evaluation=True, epoch=state.epoch)
         finite = loss if math.isfinite(loss) else None

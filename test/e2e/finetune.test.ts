@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
+import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
+import { runPython, trainerImage, trainerImages, writeLanguage } from '../rig/trainer.ts';
+
+let rig: Rig;
+let volume: string;
+let namespace: string;
+beforeAll(async () => {
+  rig = await startRig({
+    images: trainerImages,
+    volumes: [{ id: 'demovolume', name: 'demovolume', dataCenter: 'EU-RO-1', size: 10 }],
+  });
+  volume = rig.simulator.volumeFolder('demovolume');
+  await writeLanguage(volume, 'SFT');
+  await rig.start({ TRAINER_IMAGE: trainerImage });
+  namespace = await rig.namespace();
+});
+afterAll(() => rig.stop());
+
+const onDisk = (uri: string | undefined): string => join(volume, new URL(uri ?? '').pathname.replace('/volume', ''));
+
+/** The job of the demonstration, with other parameters. */
+function sft(parameters: object): DeepPartial {
+  const file = new URL('../../crds/examples/valid/sft.yaml', import.meta.url);
+  const { spec } = parse(readFileSync(file, 'utf8')) as { spec: TrainingJobSpec };
+  const fineTune = { ...spec.trainer.fineTune, parameters: { ...spec.trainer.fineTune?.parameters, ...parameters } };
+  return { ...spec, trainer: { ...spec.trainer, fineTune } };
+}
+
+const plainTransformers = `
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
+asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
+print(model.generate(**asked, max_new_tokens=4, do_sample=False).shape[1] - asked["input_ids"].shape[1])
+`;
+
+describe('fine-tuning in a pod', () => {
+  test('a pod is lost in the middle: the next goes on from the checkpoint, and the model is stored', async () => {
+    await rig.create(namespace, 'talk', sft({ maxSteps: 200 }));
+    const first = await rig.until(namespace, 'talk', ({ status }) => status?.checkpoint?.verified === true, 120_000);
+    expect(first.status?.dataset).toMatchObject({ samples: 400, trainSamples: 360, evalSamples: 40 });
+    rig.simulator.pods.lose(first.status?.attempt?.podID ?? '', 'vanish');
+    const job = await rig.until(namespace, 'talk', ({ status }) => status?.completionTime !== undefined, 180_000);
+    expect(job.status?.phase).toBe('Succeeded');
+    expect(job.status?.attempts).toMatchObject([{ reason: 'PodLost' }, { reason: 'TrainerSucceeded' }]);
+    const { attempt, best, dataset, output, progress } = job.status ?? {};
+    expect(attempt?.resumedFromStep).toBeGreaterThanOrEqual(first.status?.checkpoint?.step ?? Infinity);
+    expect(progress).toMatchObject({ step: 200, totalSteps: 200, percentage: 100 });
+    expect(dataset?.trainedTokens).toBeGreaterThan(0);
+    expect(dataset?.tokens).toBeGreaterThan(dataset?.trainedTokens ?? Infinity);
+    // Nothing is said of scoring, so it is that of language models.
+    expect(Object.keys(best?.components ?? {}).toSorted()).toEqual(['base', 'bonus', 'gap', 'perplexity']);
+    expect(best?.verified).toBe(true);
+    const metrics = JSON.parse(readFileSync(join(onDisk(output?.uri), 'metrics.json'), 'utf8')) as {
+      bestStep: number;
+      evaluations: Record<string, { score: number }>;
+    };
+    expect(metrics.bestStep).toBe(best?.step);
+    expect(metrics.evaluations[String(best?.step)]?.score).toBeCloseTo(Number(best?.score), 6);
+    expect(Number(await runPython(['-c', plainTransformers, onDisk(output?.uri)]))).toBeGreaterThan(0);
+  }, 360_000);
+
+  test('data of another method are refused with what was expected', async () => {
+    const spec = sft({});
+    const trainer = spec.trainer as TrainingJobSpec['trainer'];
+    const fineTune = { ...trainer.fineTune, method: 'DPO' };
+    await rig.create(namespace, 'wrong', { ...spec, trainer: { ...trainer, fineTune } });
+    const job = await rig.until(namespace, 'wrong', ({ status }) => status?.completionTime !== undefined, 120_000);
+    expect(job.status?.failure).toMatchObject({ reason: 'DataInvalid', exitCode: 3 });
+    expect(job.status?.failure?.message).toContain('row 1 has the members messages, which DPO cannot train on');
+  }, 180_000);
+});
