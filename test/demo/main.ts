@@ -1,7 +1,7 @@
 /**
  * `make demo`: a real API server, the Runpod simulator and the operator on this machine, and one job from apply to model.
- * KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the job longer; TELEMETRY=pull lets the operator call the pod.
- * Everything that it started ends with it.
+ * JOB names the job; KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the tabular job longer; TELEMETRY=pull lets the
+ * operator call the pod. Everything that it started ends with it.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,6 +19,7 @@ import { startControlPlane } from '../controlplane/controlplane.ts';
 import { freePorts, startOperatorProcess } from '../rig/process.ts';
 import { startSimulator } from '../runpod/simulator.ts';
 import { Display } from './display.ts';
+import { languageJobs, languageResult, prepareLanguage } from './language.ts';
 import { comparison, modelFolder } from './result.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -27,6 +28,8 @@ const python = join(root, '.venv', 'bin', 'python');
 const image = 'trainingjob/trainer:0.1.0';
 const volume = 'demovolume';
 const keep = process.env['KEEP'] === '1';
+const chosen = oneOf('JOB', ['tabular', ...languageJobs]);
+const language = chosen === 'tabular' ? undefined : chosen;
 const rows = whole('ROWS');
 const rounds = whole('ROUNDS');
 const pull = oneOf('TELEMETRY', ['push', 'pull']) === 'pull';
@@ -66,15 +69,11 @@ async function run(): Promise<boolean> {
     startMs: 1000,
   });
   cleanups.push(() => simulator.stop());
-  const data = join(simulator.volumeFolder(volume), 'data', 'diabetes.csv');
-  display.step(rows === undefined ? "writing scikit-learn's diabetes data" : `generating ${rows} rows`);
-  execFileSync(python, [
-    '-m',
-    'trainingjob.tabular.demo',
-    '--out',
-    data,
-    ...(rows === undefined ? [] : ['--rows', String(rows)]),
-  ]);
+  if (language === undefined) writeTable(join(simulator.volumeFolder(volume), 'data', 'diabetes.csv'));
+  else {
+    display.step('making a tiny model and rows from text that ships with Python');
+    await prepareLanguage(simulator.volumeFolder(volume), language);
+  }
 
   display.step(
     pull
@@ -122,11 +121,12 @@ async function run(): Promise<boolean> {
     guardian.stdin.end();
   });
 
-  const manifest = parse(readFileSync(join(root, 'crds/examples/valid/demo.yaml'), 'utf8')) as {
+  const manifest = parse(readFileSync(join(root, 'crds/examples/valid', `${language ?? 'demo'}.yaml`), 'utf8')) as {
     metadata: { name: string };
-    spec: { trainer: { tabular: { parameters: { nEstimators: number } } } };
+    spec: { trainer: { tabular?: { parameters: { nEstimators: number } } } };
   };
-  if (rounds !== undefined) manifest.spec.trainer.tabular.parameters.nEstimators = rounds;
+  const { tabular } = manifest.spec.trainer;
+  if (tabular && rounds !== undefined) tabular.parameters.nEstimators = rounds;
   const { name } = manifest.metadata;
   const manifestPath = join(state, 'job.yaml');
   writeFileSync(manifestPath, stringify(manifest));
@@ -197,8 +197,9 @@ async function run(): Promise<boolean> {
   display.line(`Telemetry: ${job.status?.attempt?.transport ?? 'unknown'}`);
   if (good) {
     const folder = modelFolder(job, simulator.volumeFolder(volume), '/volume');
-    display.line(`Model: ${join(folder, 'model.json')}`);
-    for (const line of comparison(folder)) display.line(line);
+    display.line(`Model: ${join(folder, language === undefined ? 'model.json' : 'model.safetensors')}`);
+    const lines = language === undefined ? comparison(folder) : await languageResult(folder);
+    for (const line of lines) display.line(line);
   }
   display.line('Bill of the simulator for this job:');
   for (const line of simulator.bill()) {
@@ -214,6 +215,13 @@ async function run(): Promise<boolean> {
     await interrupt;
   } else display.line('KEEP=1 make demo leaves all this running, to look further with kubectl, curl and Prometheus.');
   return good;
+}
+
+/** Writes the patients, or as many generated rows as were asked for. */
+function writeTable(data: string): void {
+  display.step(rows === undefined ? "writing scikit-learn's diabetes data" : `generating ${rows} rows`);
+  const more = rows === undefined ? [] : ['--rows', String(rows)];
+  execFileSync(python, ['-m', 'trainingjob.tabular.demo', '--out', data, ...more]);
 }
 
 function oneOf(variable: string, values: readonly [string, ...string[]]): string {
