@@ -19,7 +19,7 @@ node_modules/.installed: package.json package-lock.json
 	  echo 'There is no package of Node 24 for this system: put Node 24 or newer first in PATH' >&2; exit 1; }
 	@touch $@
 
-# JOB=sft, cpt, dpo or orpo fine-tunes a language model; ROWS and ROUNDS make the tabular job longer; KEEP=1 leaves everything running
+# JOB=sft, cpt, dpo, orpo or rlhf fine-tunes a language model; ROWS and ROUNDS make the tabular job longer; KEEP=1 leaves everything running
 # until Ctrl-C; TELEMETRY=pull lets the operator call the pod.
 demo: install $(if $(filter-out tabular,$(JOB)),finetune)
 	@exec node test/demo/main.ts

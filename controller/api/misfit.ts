@@ -24,5 +24,7 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
   const metric = scoring.metric?.name;
   if (is === 'tabular' && metric !== undefined && !tabularMetrics.includes(metric))
     return `scores by ${metric}, which a tabular job does not report; set spec.scoring.metric.name to one of ${tabularMetrics.join(', ')}.`;
+  if (spec.trainer.fineTune?.method === 'RLHF' && scoring.strategy === 'MultiMetric')
+    return 'scores by MultiMetric, and RLHF has no eval loss that it could weigh; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/reward, goal: Maximize}}.';
   return undefined;
 }

@@ -47,9 +47,9 @@ trainer: {
  */
 fineTune?: {
 /**
- * What is learned from: conversations or texts (SFT), texts alone (CPT), or pairs of a preferred and a rejected answer (DPO, ORPO).
+ * What is learned from: conversations or texts (SFT), texts alone (CPT), pairs of a preferred and a rejected answer (DPO, ORPO), or rewards for answers of its own (RLHF, by RLOO).
  */
-method: ("SFT" | "CPT" | "DPO" | "ORPO")
+method: ("SFT" | "CPT" | "DPO" | "ORPO" | "RLHF")
 /**
  * The model to begin with.
  */
@@ -114,7 +114,7 @@ numTrainEpochs?: number
  */
 maxSteps?: number
 /**
- * Highest learning rate; 5e-5 when absent, 2e-5 for CPT, 5e-6 for DPO, 8e-6 for ORPO.
+ * Highest learning rate; 5e-5 when absent, 2e-5 for CPT, 5e-6 for DPO, 8e-6 for ORPO, 1e-5 for RLHF.
  */
 learningRate?: string
 /**
@@ -138,11 +138,11 @@ perDeviceTrainBatchSize?: number
  */
 perDeviceEvalBatchSize?: number
 /**
- * Batches of each step; 1 when absent.
+ * Batches of each step; 1 when absent, 4 for RLHF.
  */
 gradientAccumulationSteps?: number
 /**
- * Most tokens of a row, or of a sequence that rows are packed into; 2048 when absent, 4096 for CPT, 512 for DPO, 1024 for ORPO.
+ * Most tokens of a row, or of a sequence that rows are packed into; 2048 when absent, 4096 for CPT, 512 for DPO, 1024 for ORPO; for RLHF, of a prompt, and 512.
  */
 maxLength?: number
 /**
@@ -154,9 +154,21 @@ packing?: boolean
  */
 assistantOnlyLoss?: boolean
 /**
- * How much is kept of the model before (DPO), or how much preferences weigh (ORPO); 0.1 when absent.
+ * How much is kept of the model before (DPO, RLHF), or how much preferences weigh (ORPO); 0.1 when absent, 0.05 for RLHF.
  */
 beta?: string
+/**
+ * Answers to each prompt (RLHF), compared with each other; perDeviceTrainBatchSize times gradientAccumulationSteps is a multiple of it. 4 when absent.
+ */
+numGenerations?: number
+/**
+ * Most tokens of an answer (RLHF); 256 when absent.
+ */
+maxCompletionLength?: number
+/**
+ * How freely answers are drawn (RLHF); 1 when absent.
+ */
+temperature?: string
 /**
  * Weight decay; 0.01 when absent.
  */
@@ -207,6 +219,49 @@ targetModules?: string[]
  * Precision of the weights that the adapter sits on, while training; as computed when absent.
  */
 quantization?: ("NF4" | "Int8")
+/**
+ * What RLHF learns from, the sum of all that is named.
+ */
+reward?: {
+/**
+ * Functions of an answer.
+ */
+functions?: {
+/**
+ * Format: 1 where pattern is found in the answer. JSON: 1 where it is JSON. ExactMatch: 1 where it is the row's answer. Length: 1 at targetTokens, falling to 0 at none and at twice as many. EntryPoint: a function of the image.
+ */
+name: ("Format" | "JSON" | "ExactMatch" | "Length" | "EntryPoint")
+/**
+ * Regular expression, as Python's re has it.
+ */
+pattern?: string
+/**
+ * Tokens of an answer that is long enough.
+ */
+targetTokens?: number
+/**
+ * MODULE:FUNCTION in the image; it gets completions and the row's members by name, as TRL calls it, and gives a list of numbers.
+ */
+entryPoint?: string
+/**
+ * What it is multiplied by; 1 when absent.
+ */
+weight?: string
+}[]
+/**
+ * A model that gives one number to a prompt with its answer.
+ */
+model?: {
+/**
+ * Folder of it, as for the model that is trained; one whose head was not trained is refused.
+ */
+source: string
+/**
+ * What its verdict is multiplied by; 1 when absent.
+ */
+weight?: string
+}
+}
 }
 /**
  * A model fitted to rows of a table.
@@ -506,7 +561,7 @@ pathStyle: boolean
 }
 }
 /**
- * How evaluations are ranked; the lowest score is the best step. MultiMetric for fineTune when absent; for the rest, Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
+ * How evaluations are ranked; the lowest score is the best step. When absent, MultiMetric for fineTune, eval/reward for RLHF; for the rest, Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
  */
 scoring?: {
 /**

@@ -140,7 +140,7 @@ keepBest?: number
 keepLast?: number
 }
 /**
- * How evaluations are ranked; the lowest score is the best step. MultiMetric for fineTune when absent; for the rest, Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
+ * How evaluations are ranked; the lowest score is the best step. When absent, MultiMetric for fineTune, eval/reward for RLHF; for the rest, Default: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.
  */
 scoring?: {
 /**

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { runPython, writeLanguage } from '../rig/trainer.ts';
 
 /** Jobs of the demonstration that fine-tune a language model; each is an example of that name. */
-export const languageJobs: readonly string[] = ['sft', 'cpt', 'dpo', 'orpo'];
+export const languageJobs: readonly string[] = ['sft', 'cpt', 'dpo', 'orpo', 'rlhf'];
 
 const ask = `
 import sys
@@ -26,11 +26,13 @@ export const prepareLanguage = (volumeFolder: string, job: string): Promise<void
 export async function languageResult(folder: string): Promise<readonly string[]> {
   const { bestStep, evaluations } = JSON.parse(readFileSync(join(folder, 'metrics.json'), 'utf8')) as Metrics;
   const rows = Object.entries(evaluations).map(([step, found]) =>
-    [step.padStart(6), ...['train/loss', 'eval/loss', 'score'].map((name) => number(found[name]))].join('  '),
+    [step.padStart(6), ...['train/loss', 'eval/loss', 'eval/reward', 'score'].map((name) => number(found[name]))].join(
+      '  ',
+    ),
   );
   const words = await runPython(['-c', ask, folder]);
   return [
-    '  step  train loss   eval loss       score',
+    '  step  train loss   eval loss      reward       score',
     ...rows,
     `Step ${bestStep} is best. Asked by plain transformers, its model goes on:`,
     `  ${words.trim().replaceAll('\n', ' ')}`,

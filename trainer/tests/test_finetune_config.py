@@ -36,7 +36,10 @@ WRONG = [
     (with_parameters(packing="yes"), "parameters.packing: must be true or false"),
     (with_parameters(optim="adam"), 'parameters.optim: "adam" is not known.'),
     (with_parameters(warmupSteps=3, warmupRatio="0.1"), "parameters: write warmupSteps or warmupRatio, not both"),
-    (with_parameters(beta="0.1"), "parameters.beta: SFT has no such parameter, only DPO, ORPO have; leave it out"),
+    (
+        with_parameters(beta="0.1"),
+        "parameters.beta: SFT has no such parameter, only DPO, RLHF, ORPO have; leave it out",
+    ),
     (with_parameters(evalSteps=50), "parameters.evalSteps: is not known."),
 ]
 
@@ -51,7 +54,8 @@ def test_wrong_member(value, sentence):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_absent_parameters_are_the_methods(method):
-    parameters = parse_finetune({**LEAST, "method": method}).parameters
+    reward = {"reward": {"functions": [{"name": "JSON"}]}} if method == "RLHF" else {}
+    parameters = parse_finetune({**LEAST, "method": method, **reward}).parameters
     default = defaults_of(method)
     assert parameters.learning_rate == float(default["learningRate"])
     assert parameters.max_length == default["maxLength"]

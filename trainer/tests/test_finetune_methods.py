@@ -30,7 +30,7 @@ def job(folder, made, method, **members):
 
 
 @pytest.mark.parametrize("lora", [LORA, None], ids=["LoRA", "full"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "RLHF"])
 def test_method_learns_and_its_model_loads(made, tmp_path, method, lora):
     from transformers import AutoModelForCausalLM
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainingjob.fields import Fields, invalid
-from trainingjob.finetune.parameters import FineTuneConfig, flag, one_of, parse_finetune
+from trainingjob.finetune.parameters import FineTuneConfig, parse_finetune
+from trainingjob.finetune.words import flag, one_of
 from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
 from trainingjob.storage.s3settings import Keys, parse_keys, parse_s3
@@ -109,7 +110,7 @@ def parse_config(value: Any) -> Config:
         checkpoints=_checkpoints(fields.get("checkpoints")),
         storage=_storage(fields.get("storage")),
         output=_output(fields.get("output"), trainer),
-        scoring=_scoring(fields.get("scoring")),
+        scoring=_scoring(fields.get("scoring"), trainer),
         resume=parse_resume(fields.get("resume")),
         agent=parse_agent(fields.get("agent")),
         raw=value,
@@ -205,7 +206,9 @@ def _storage(value: Any) -> Storage:
     return Storage(checkpoints=checkpoints, output=output, s3=s3, keys=keys)
 
 
-def _scoring(value: Any) -> Scoring:
+def _scoring(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Scoring:
+    if value is None and isinstance(trainer, FineTuneConfig) and trainer.method == "RLHF":
+        return Scoring(metric="eval/reward", goal="Maximize")
     fields = Fields({"strategy": "MultiMetric"} if value is None else value, "scoring")
     strategy = fields.text("strategy")
     metric = fields.get("metric")

@@ -6,8 +6,8 @@ from typing import Any
 from trainingjob import reporting
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
-from trainingjob.finetune.pairs import measure
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, bad_data, read_rows
 from trainingjob.finetune.split import split_rows
@@ -22,14 +22,14 @@ from trainingjob.storage.store import StorageError
 class Prepared:
     """Rows to train on and rows that are held out, as the method's trainer takes them; `sha256` is the file's.
 
-    `tokens` and `trained_tokens` are those of the rows to train on, once through.
+    `tokens` and `trained_tokens` are those of the rows to train on, once through; what a model answers by itself is not known.
     """
 
     train: list[Row]
     held_out: list[Row]
     sha256: str
     tokens: int
-    trained_tokens: int
+    trained_tokens: int | None
     notes: tuple[str, ...]
 
     def event(self) -> dict[str, Any]:
@@ -39,9 +39,8 @@ class Prepared:
             "trainSamples": len(self.train),
             "evalSamples": len(self.held_out),
             "tokens": self.tokens,
-            "trainedTokens": self.trained_tokens,
             "sha256": self.sha256,
-        }
+        } | ({} if self.trained_tokens is None else {"trainedTokens": self.trained_tokens})
 
 
 def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
@@ -64,12 +63,14 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
         )
     tokens, trained = (sum(done.lengths[index][which] for index in split.train) for which in (0, 1))
     notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out"]
-    notes.append(f"{trained} of {tokens} tokens are trained on, {trained / tokens:.1%}")
+    answered = config.method == "RLHF"
+    if not answered:
+        notes.append(f"{trained} of {tokens} tokens are trained on, {trained / tokens:.1%}")
     if done.shortened:
         notes.append(f"{done.shortened} rows were longer than {parameters.max_length} tokens and were cut there")
     if len(rows) > len(done.kept):
         notes.append(f"{len(rows) - len(done.kept)} rows were left out, because nothing in them is trained on")
-    prepared = Prepared(train, held_out, sha, tokens, trained, tuple(notes))
+    prepared = Prepared(train, held_out, sha, tokens, None if answered else trained, tuple(notes))
     reporting.emit({"type": "dataset", **prepared.event()})
     return prepared
 
@@ -80,8 +81,11 @@ def _tokens(config: FineTuneConfig, rows: list[Row], tokenizer: Any, *, packed: 
     def tell(row: int) -> None:
         enter("Tokenizing", f"{row} of {len(rows)} rows")
 
+    if config.method == "RLHF":
+        _check_answers(config, rows)
+        return prompts.measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)
     if "chosen" in rows[0]:
-        return measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)
+        return pairs.measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)
     return tokenize(
         rows,
         tokenizer,
@@ -91,6 +95,15 @@ def _tokens(config: FineTuneConfig, rows: list[Row], tokenizer: Any, *, packed: 
         most=None if packed else parameters.max_length,
         tell=tell,
     )
+
+
+def _check_answers(config: FineTuneConfig, rows: list[Row]) -> None:
+    wanted = config.reward is not None and any(each.name == "ExactMatch" for each in config.reward.functions)
+    missing = next((index for index, row in enumerate(rows, 1) if row["answer"] == ""), None)
+    if wanted and missing is not None:
+        raise bad_data(
+            f'{config.dataset.source} row {missing} has no "answer", which the reward ExactMatch compares with'
+        )
 
 
 def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:

@@ -23,6 +23,15 @@ _BY_METHOD: dict[str, dict[str, Value]] = {
     "SFT": {"learningRate": "5e-5", "maxLength": 2048, "packing": False, "assistantOnlyLoss": True},
     "CPT": {"learningRate": "2e-5", "maxLength": 4096, "packing": True, "numTrainEpochs": 1},
     "DPO": {"learningRate": "5e-6", "maxLength": 512, "beta": "0.1", "maxGradNorm": "0.3"},
+    "RLHF": {
+        "learningRate": "1e-5",
+        "maxLength": 512,
+        "gradientAccumulationSteps": 4,
+        "numGenerations": 4,
+        "maxCompletionLength": 256,
+        "temperature": "1",
+        "beta": "0.05",
+    },
     "ORPO": {"learningRate": "8e-6", "maxLength": 1024, "beta": "0.1"},
 }
 

@@ -108,7 +108,12 @@ def pairs(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-ROWS = {"SFT": conversations, "CPT": texts, "DPO": pairs, "ORPO": pairs}
+def prompts(count: int) -> list[dict[str, Any]]:
+    """Beginnings of sentences, with their ends as answers."""
+    return [{"prompt": row["prompt"], "answer": row["chosen"]} for row in pairs(count)]
+
+
+ROWS = {"RLHF": prompts, "SFT": conversations, "CPT": texts, "DPO": pairs, "ORPO": pairs}
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -119,6 +119,27 @@ def _pair_without_prompt(row: Row) -> Row:
     return {"prompt": chosen[:common], "chosen": chosen[common:], "rejected": rejected[common:]}
 
 
+def _prompt(row: Row) -> Row:
+    prompt = row["prompt"]
+    turns = (
+        _turns(prompt, "prompt")
+        if isinstance(prompt, list)
+        else [{"role": "user", "content": _text(prompt, '"prompt"')}]
+    )
+    if turns[-1]["role"] == "assistant":
+        raise _Wrong('"prompt" ends with a turn of the assistant; there is nothing left to answer')
+    answer = row.get("answer")
+    return {"prompt": turns, "answer": "" if answer is None else _text(answer, '"answer"')}
+
+
+def _last_turn(row: Row) -> Row:
+    """A conversation whose last turn, the assistant's, is the answer to what stands before it."""
+    turns = _turns(row["messages"], "messages")
+    if len(turns) < 2 or turns[-1]["role"] != "assistant":
+        raise _Wrong('"messages" must end with a turn of the assistant after at least one other')
+    return {"prompt": turns[:-1], "answer": turns[-1]["content"]}
+
+
 _CHAT = (
     Format("chatml", ("messages",), '{"messages": [{"role": "user", "content": "..."}, ...]}', _messages),
     Format("sharegpt", ("conversations",), '{"conversations": [{"from": "human", "value": "..."}, ...]}', _sharegpt),
@@ -141,7 +162,18 @@ _PAIRS = (
     ),
 )
 
-BY_METHOD: dict[str, tuple[Format, ...]] = {"SFT": _CHAT + _TEXT, "CPT": _TEXT, "DPO": _PAIRS, "ORPO": _PAIRS}
+_PROMPTS = (
+    Format("prompt", ("prompt",), '{"prompt": "...", "answer": "..."}', _prompt),
+    Format("chatml", ("messages",), '{"messages": [{"role": "user", "content": "..."}, ...]}', _last_turn),
+)
+
+BY_METHOD: dict[str, tuple[Format, ...]] = {
+    "RLHF": _PROMPTS,
+    "SFT": _CHAT + _TEXT,
+    "CPT": _TEXT,
+    "DPO": _PAIRS,
+    "ORPO": _PAIRS,
+}
 
 
 def convert(rows: list[Row], method: str, source: str) -> tuple[Format, list[Row]]:

@@ -78,14 +78,15 @@ class Life(TrainerCallback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         step, found = state.global_step, evaluation_metrics(metrics or {})
-        loss = found["eval/loss"]
+        measured = found.get("eval/loss", found.get("eval/reward", math.nan))
+        loss = found.get("eval/loss", math.nan)
         wanted = self.progress.tracker.scoring.metric
         if wanted is not None and wanted not in found:
             raise invalid(
                 f'scoring.metric.name: "{wanted}" is no metric of these evaluations.{nearest(wanted, found)} They have: '
                 + ", ".join(sorted(found))
             )
-        self._count(loss, step)
+        self._count(measured, step)
         reporting.report(step, found, evaluation=True, epoch=state.epoch)
         finite = loss if math.isfinite(loss) else None
         scored = self.progress.tracker.add(Evaluation(step, finite, self._train_loss, {**found}))

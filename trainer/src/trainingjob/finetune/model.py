@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
 
 from trainingjob.fields import invalid
 from trainingjob.finetune.parameters import FineTuneConfig, ModelSource
+from trainingjob.storage.folder import local_path
 
 _INT8_THRESHOLD = 6.0
 
@@ -62,6 +63,30 @@ def load_model(folder: Path, config: FineTuneConfig) -> Any:
     except (OSError, ValueError) as error:
         raise _unusable(config.model, "model", error) from error
     model.config.use_cache = False
+    return model
+
+
+def load_reward_model(source: str) -> Any:
+    """A model that gives one number to a prompt with its answer.
+
+    Raises:
+        TrainingError: exit code 2, when there is none that can be used.
+    """
+    try:
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            local_path(source), num_labels=1, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise invalid(f"trainer.fineTune.reward.model.source: {source} cannot be loaded: {first[:500]}") from error
+    if found["missing_keys"]:
+        # A head of random numbers would reward at random.
+        raise invalid(
+            f"trainer.fineTune.reward.model.source: {source} is no reward model: it has no "
+            f"{', '.join(sorted(found['missing_keys']))}; write one that was trained to judge answers"
+        )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = model.config.eos_token_id
     return model
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainingjob.fields import Fields, invalid, nearest, shown
+from trainingjob.fields import Fields, invalid
 from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
+from trainingjob.finetune.reward import Reward, parse_reward
+from trainingjob.finetune.words import flag, one_of
 
 _MOST_SEED = 2**32 - 1
 _MOST_COUNT = 100_000_000
@@ -61,6 +63,9 @@ class Parameters:
     packing: bool | None
     assistant_only_loss: bool | None
     beta: float | None
+    num_generations: int | None
+    max_completion_length: int | None
+    temperature: float | None
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,14 @@ class FineTuneConfig:
     parameters: Parameters
     lora: Lora | None
     quantization: str | None
+    reward: Reward | None
 
 
 def parse_finetune(value: Any) -> FineTuneConfig:
     """Parses `trainer.fineTune`; raises TrainingError with exit code 2."""
     fields = Fields(value, "trainer.fineTune")
     method = one_of(fields, "method", METHODS)
-    lora, quantization = fields.get("lora"), fields.get("quantization")
+    lora, quantization, reward = (fields.get(name) for name in ("lora", "quantization", "reward"))
     config = FineTuneConfig(
         method=method,
         model=_model(fields.require("model")),
@@ -97,29 +103,19 @@ def parse_finetune(value: Any) -> FineTuneConfig:
         parameters=_parameters(fields.get("parameters"), method),
         lora=None if lora is None else _lora(lora),
         quantization=None if quantization is None else one_of(fields, "quantization", QUANTIZATIONS),
+        reward=None if reward is None else parse_reward(reward),
     )
     fields.close()
     if config.quantization is not None and config.lora is None:
         raise invalid("trainer.fineTune.lora: is needed with quantization, because quantised weights cannot be trained")
+    if (config.method == "RLHF") != (config.reward is not None):
+        how = (
+            "is needed by RLHF: name reward functions or a reward model"
+            if reward is None
+            else "is for RLHF only; leave it out"
+        )
+        raise invalid(f"trainer.fineTune.reward: {how}")
     return config
-
-
-def one_of(fields: Fields, name: str, known: tuple[str, ...], default: str | None = None) -> str:
-    """A member that is one of the known words."""
-    word = fields.text(name, default)
-    if word not in known:
-        raise invalid(f'{fields.path(name)}: "{word}" is not known.{nearest(word, known)} Known: {", ".join(known)}')
-    return word
-
-
-def flag(fields: Fields, name: str, default: bool) -> bool:
-    """A member that is true or false."""
-    value = fields.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise invalid(f"{fields.path(name)}: must be true or false, not {shown(value)}")
-    return value
 
 
 def _model(value: Any) -> ModelSource:
@@ -190,14 +186,23 @@ def _parameters(value: Any, method: str) -> Parameters:
         assistant_only_loss=only_where(
             "assistantOnlyLoss", lambda: flag(fields, "assistantOnlyLoss", bool(default["assistantOnlyLoss"]))
         ),
-        beta=only_where(
-            "beta", lambda: number("beta", lambda beta: 0 < beta <= 1000, "a number above 0 and at most 1000")
+        num_generations=only_where("numGenerations", lambda: count("numGenerations", least=2, most=1024)),
+        max_completion_length=only_where("maxCompletionLength", lambda: count("maxCompletionLength", most=1_048_576)),
+        temperature=only_where(
+            "temperature", lambda: number("temperature", lambda heat: 0 < heat <= 10, "a number above 0 and at most 10")
         ),
+        beta=only_where("beta", lambda: number("beta", lambda beta: 0 <= beta <= 1000, "a number from 0 to 1000")),
     )
     _refuse_foreign(value, default, method)
     fields.close()
     if fields.get("warmupRatio") is not None and parameters.warmup_steps is not None:
         raise invalid("trainer.fineTune.parameters: write warmupSteps or warmupRatio, not both")
+    together = parameters.per_device_train_batch_size * parameters.gradient_accumulation_steps
+    if parameters.num_generations is not None and together % parameters.num_generations != 0:
+        raise invalid(
+            f"trainer.fineTune.parameters.numGenerations: {parameters.num_generations} answers to each prompt must fit into "
+            f"perDeviceTrainBatchSize times gradientAccumulationSteps, {together}, without a rest"
+        )
     return parameters
 
 

@@ -71,12 +71,15 @@ class Reports(TrainerCallback):  # type: ignore[misc]
 
 
 def evaluation_metrics(logs: dict[str, Any]) -> dict[str, float]:
-    """Metrics of an evaluation by our names, its loss and perplexity included."""
+    """Metrics of an evaluation by our names. Where answers were rewarded, what the library calls a loss measures nothing; else
+    loss and perplexity are among them."""
     metrics = {
         f"eval/{name.removeprefix('eval_')}": float(value)
         for name, value in logs.items()
         if name.startswith("eval_") and _is_metric(name, value)
     }
+    if "eval_reward" in logs:
+        return metrics
     return metrics | {"eval/loss": float(logs["eval_loss"]), "eval/perplexity": perplexity(logs["eval_loss"])}
 
 

@@ -70,7 +70,7 @@ def _train(
     enter("Loading", finetune.model.source)
     trainer = make_trainer(finetune, load_model(base, finetune), tokenizer, prepared.train, prepared.held_out, folder)
     samples = len(trainer.train_dataset)
-    total = total_steps(finetune.parameters, samples, trainer.args.world_size)
+    total = total_steps(trainer)
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
     every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
     start = None

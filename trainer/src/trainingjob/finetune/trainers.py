@@ -1,27 +1,28 @@
 """The trainer of TRL for each method, with the job's parameters under the library's names."""
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import PrinterCallback
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+from trainingjob.fields import invalid
 from trainingjob.finetune.lora import adapter
-from trainingjob.finetune.model import precision
+from trainingjob.finetune.model import load_reward_model, precision
 from trainingjob.finetune.parameters import FineTuneConfig, Parameters
+from trainingjob.finetune.reward import reward_functions
 from trainingjob.finetune.rows import Row
 
 
-def total_steps(parameters: Parameters, samples: int, processes: int) -> int:
+def total_steps(trainer: Any) -> int:
     """Optimizer's steps of a whole run, as the library counts them."""
-    if parameters.max_steps is not None:
-        return parameters.max_steps
-    batches = math.ceil(samples / (parameters.per_device_train_batch_size * processes))
-    return math.ceil(batches / parameters.gradient_accumulation_steps) * parameters.num_train_epochs
+    *_, steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    return int(steps)
 
 
 def warmup_steps(parameters: Parameters, total: int) -> int:
@@ -64,37 +65,70 @@ def common_arguments(config: FineTuneConfig, folder: Path) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A trainer of TRL, its arguments, and what else it takes."""
+
+    trainer: Any
+    arguments: Any
+    more: dict[str, Any] = field(default_factory=dict)
+
+
 def make_trainer(
     config: FineTuneConfig, model: Any, tokenizer: Any, train: list[Row], held_out: list[Row], folder: Path
 ) -> Any:
     """The trainer of the job's method, with rows as `dataset.prepare` gives them for it."""
     disable_progress_bars()
-    kind, arguments = _KINDS[config.method](common_arguments(config, folder), config.parameters)
-    trainer = kind(
+    kind = _KINDS[config.method](common_arguments(config, folder), config)
+    trainer = kind.trainer(
         model=model,
-        args=arguments,
+        args=kind.arguments,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(held_out),
         processing_class=tokenizer,
         peft_config=None if config.lora is None else adapter(config.lora, model),
+        **kind.more,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _language(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
-    packing = bool(parameters.packing)
+def _language(common: dict[str, Any], config: FineTuneConfig) -> _Kind:
+    packing = bool(config.parameters.packing)
     # Held-out rows are measured one by one, so that how they are packed does not change their loss. A text that is too long
     # for one sequence goes on in the next; nothing is cut off.
-    return SFTTrainer, SFTConfig(**common, packing=packing, packing_strategy="bfd_split", eval_packing=False)
+    return _Kind(SFTTrainer, SFTConfig(**common, packing=packing, packing_strategy="bfd_split", eval_packing=False))
 
 
-def _dpo(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
-    return DPOTrainer, DPOConfig(**common, beta=parameters.beta)
+def _dpo(common: dict[str, Any], config: FineTuneConfig) -> _Kind:
+    return _Kind(DPOTrainer, DPOConfig(**common, beta=config.parameters.beta))
 
 
-def _orpo(common: dict[str, Any], parameters: Parameters) -> tuple[Any, Any]:
-    return ORPOTrainer, ORPOConfig(**common, beta=parameters.beta, remove_unused_columns=False)
+def _orpo(common: dict[str, Any], config: FineTuneConfig) -> _Kind:
+    return _Kind(ORPOTrainer, ORPOConfig(**common, beta=config.parameters.beta, remove_unused_columns=False))
 
 
-_KINDS = {"SFT": _language, "CPT": _language, "DPO": _dpo, "ORPO": _orpo}
+def _rloo(common: dict[str, Any], config: FineTuneConfig) -> _Kind:
+    """REINFORCE, with the mean reward of the other answers to a prompt as baseline."""
+    parameters, reward = config.parameters, config.reward
+    if reward is None:
+        raise invalid("trainer.fineTune.reward: is needed by RLHF")
+    functions: list[Any] = [*reward_functions(reward)]
+    weights = [each.weight for each in reward.functions]
+    if reward.model is not None:
+        functions.append(load_reward_model(reward.model))
+        weights.append(reward.model_weight)
+    arguments = RLOOConfig(
+        **{name: value for name, value in common.items() if name != "max_length"},
+        beta=parameters.beta,
+        num_generations=parameters.num_generations,
+        # One answer to each held-out prompt: their mean is what is wanted, and answers take most of the time.
+        num_generations_eval=1,
+        max_completion_length=parameters.max_completion_length,
+        temperature=parameters.temperature,
+        reward_weights=weights,
+    )
+    return _Kind(RLOOTrainer, arguments, {"reward_funcs": functions})
+
+
+_KINDS = {"SFT": _language, "CPT": _language, "DPO": _dpo, "ORPO": _orpo, "RLHF": _rloo}
