@@ -1,7 +1,10 @@
 """Fine-tuning jobs on a tiny model that is made here, run in this process."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ from trainingjob import __version__
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode
 
-# Before the libraries are imported, as in a pod.
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+# Before the libraries are imported, as in a pod; what they keep for later goes with the tests.
+_CACHE = tempfile.mkdtemp(prefix="huggingface-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+os.environ.update(HF_HOME=_CACHE, HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
 
 PARAMETERS: dict[str, Any] = {
     "maxSteps": 12,
