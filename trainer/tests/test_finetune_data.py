@@ -172,3 +172,11 @@ def test_nothing_left_to_train_on(rows):
     with pytest.raises(TrainingError, match=r"none is left to train on; add rows or lower") as caught:
         split_rows(rows, 0.1, 1, "f")
     assert caught.value.code == ExitCode.DATA
+
+
+@pytest.mark.parametrize("method", ["SFT", "CPT", "DPO", "ORPO", "RLHF"])
+def test_rows_of_the_demonstration_are_good(method):
+    from trainingjob.finetune import demo
+
+    _found, rows = convert(demo.ROWS[method](400), method, "f")
+    assert len(rows) == 400

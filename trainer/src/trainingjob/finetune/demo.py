@@ -93,19 +93,15 @@ def texts(count: int) -> list[dict[str, Any]]:
 
 def pairs(count: int) -> list[dict[str, Any]]:
     """A sentence's beginning, its end as the answer that is preferred, and the words of that end backwards as the other."""
-    known = sentences()
     rows: list[dict[str, Any]] = []
-    for index in range(count):
-        words = known[index % len(known)].split()
-        half = len(words) // 2
-        rows.append(
-            {
-                "prompt": " ".join(words[:half]),
-                "chosen": " ".join(words[half:]),
-                "rejected": " ".join(reversed(words[half:])),
-            }
-        )
-    return rows
+    for sentence in sentences():
+        words = sentence.split()
+        asked, preferred = words[: len(words) // 2], words[len(words) // 2 :]
+        if preferred != preferred[::-1]:
+            rows.append(
+                {"prompt": " ".join(asked), "chosen": " ".join(preferred), "rejected": " ".join(preferred[::-1])}
+            )
+    return rows[:count]
 
 
 def prompts(count: int) -> list[dict[str, Any]]:
