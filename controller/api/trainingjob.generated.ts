@@ -55,9 +55,13 @@ method: ("SFT" | "CPT" | "DPO" | "ORPO" | "RLHF")
  */
 model: {
 /**
- * Where it lies; file:// is a folder in the pod, as save_pretrained writes it.
+ * Where it lies; file:// is a folder in the pod, as save_pretrained writes it, and hf:// the Hugging Face Hub, whose token is HF_TOKEN in spec.trainer.env.
  */
 source: string
+/**
+ * Commit, branch or tag of a model at the Hub; main when absent. A commit never changes; where a branch has moved, a later attempt begins anew.
+ */
+revision?: string
 /**
  * Type to compute in; auto is bfloat16 where the GPU has it, float16 on an older one, and float32 without one. Weights that are trained whole are kept in float32.
  */
@@ -76,9 +80,13 @@ trustRemoteCode?: boolean
  */
 dataset: {
 /**
- * Where they lie, as JSON, JSON lines, CSV or Parquet, the first three also with gzip; file:// is a path in the pod, and s3:// a bucket.
+ * Where they lie, as JSON, JSON lines, CSV or Parquet, the first three also with gzip; file:// is a path in the pod, s3:// a bucket, and hf:// a file of a data set at the Hugging Face Hub.
  */
 source: string
+/**
+ * Commit, branch or tag of a data set at the Hub; main when absent.
+ */
+revision?: string
 /**
  * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
  */

@@ -15,7 +15,7 @@ from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import parse_finetune
-from trainingjob.finetune.source import model_folder
+from trainingjob.finetune.source import base_model
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 
 torch.set_num_threads(1)
@@ -95,7 +95,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     """What a run would be: the library's arguments, the rows as it gets them, the model, its adapter, its rewards."""
     try:
         config = parse_finetune(value)
-        base = model_folder(config.model)
+        base = base_model(config.model).folder
         tokenizer = load_tokenizer(base, config.model)
         prepared = prepare(config, tokenizer)
         model = load_model(base, config)
@@ -129,6 +129,9 @@ SFT, DPO, RLHF = "SFT", "DPO", "RLHF"
 CHANGES: dict[str, tuple[str, Any]] = {
     "method": (DPO, "ORPO"),
     "model.source": (SFT, "PLACE/other"),
+    # Of a folder there is none; what it does at the Hub, test_finetune_hub shows.
+    "model.revision": (SFT, "main"),
+    "dataset.revision": (SFT, "main"),
     "model.dtype": (SFT, "bfloat16"),
     "model.chatTemplate": (SFT, OTHER_TEMPLATE),
     "model.trustRemoteCode": (SFT, True),

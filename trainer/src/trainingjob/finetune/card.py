@@ -17,10 +17,11 @@ def model_card(config: Config, finetune: FineTuneConfig, step: int, document: di
     dataset, model = finetune.dataset, finetune.model
     parameters = {name: value for name, value in asdict(finetune.parameters).items() if value is not None}
     lora = None if finetune.lora is None else asdict(finetune.lora)
-    revision = f" at revision {model.revision}" if model.revision else ""
+    commit = document["model"]["revision"]
+    revision = f" at commit {commit}" if commit else ""
     return f"""---
 library_name: transformers
-base_model: {json.dumps(model.source)}
+base_model: {json.dumps(model.source.removeprefix("hf://"))}
 tags: [trainingjob, {finetune.method.lower()}]
 ---
 

@@ -1,6 +1,8 @@
 """The data of a run: read, recognised, turned into tokens and split."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
@@ -8,6 +10,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
+from trainingjob.finetune.hub import SCHEME, file_at_hub
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, bad_data, read_rows
 from trainingjob.finetune.split import split_rows
@@ -110,7 +113,7 @@ def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:
     """The rows of a file as the method takes them, and the file's SHA-256."""
     source = dataset.source
     try:
-        with local_copy(source) as path:
+        with _file(dataset) as path:
             if not path.is_file():
                 raise _missing(source)
             rows, sha = read_rows(path, source, dataset.max_samples), sha256(path)
@@ -122,6 +125,12 @@ def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:
     except OSError as error:
         raise bad_data(f"{source} cannot be read: {error}") from error
     return (*convert(rows, method, source), sha)
+
+
+def _file(dataset: DatasetSource) -> AbstractContextManager[Path]:
+    if dataset.source.startswith(SCHEME):
+        return nullcontext(file_at_hub(dataset.source, dataset.revision).path)
+    return local_copy(dataset.source)
 
 
 def _missing(source: str) -> TrainingError:

@@ -11,6 +11,8 @@ from trainingjob import reporting
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid, nearest
 from trainingjob.finetune.reports import evaluation_metrics
+from trainingjob.finetune.resume import write_base
+from trainingjob.finetune.source import Base
 from trainingjob.finetune.stages import enter
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
@@ -30,6 +32,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
     """
 
     every: int
+    base: Base
     progress: Progress
     keeper: CheckpointKeeper
     uploads: Uploads
@@ -107,6 +110,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         folder = Path(str(args.output_dir)) / f"checkpoint-{step}"
         # Holds nothing that is needed, as a pickle, which nobody should have to open.
         (folder / "training_args.bin").unlink(missing_ok=True)
+        write_base(folder, self.base)
         self.uploads.hand_over(folder, step, self.progress)
         self._saved = step
         enter("Training")

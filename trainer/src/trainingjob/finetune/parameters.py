@@ -118,11 +118,18 @@ def parse_finetune(value: Any) -> FineTuneConfig:
     return config
 
 
+def _revision(fields: Fields) -> str | None:
+    revision = fields.optional_text("revision")
+    if revision is not None and not fields.text("source").startswith("hf://"):
+        raise invalid(f"{fields.path('revision')}: is for hf:// only; leave it out")
+    return revision
+
+
 def _model(value: Any) -> ModelSource:
     fields = Fields(value, "trainer.fineTune.model")
     model = ModelSource(
         source=fields.text("source"),
-        revision=fields.optional_text("revision"),
+        revision=_revision(fields),
         dtype=one_of(fields, "dtype", DTYPES, "auto"),
         trust_remote_code=flag(fields, "trustRemoteCode", False),
         chat_template=fields.optional_text("chatTemplate"),
@@ -136,7 +143,7 @@ def _dataset(value: Any) -> DatasetSource:
     most = fields.get("maxSamples")
     dataset = DatasetSource(
         source=fields.text("source"),
-        revision=fields.optional_text("revision"),
+        revision=_revision(fields),
         eval_split=fields.decimal(
             "evalSplit", "0.05", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.05"'
         ),

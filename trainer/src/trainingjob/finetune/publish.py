@@ -13,6 +13,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.card import model_card
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.source import Base
 from trainingjob.finetune.stages import enter
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
@@ -21,18 +22,18 @@ from trainingjob.storage.manifest import MANIFEST, fetch_verified, store_verifie
 
 # What going on needs, and using the model does not.
 _STATE = (
-    "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "training_args.bin",
+    "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "base.json", "training_args.bin",
     MANIFEST, "README.md",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known when the training is over. `base` is the folder of the model that it began with."""
+    """What is known when the training is over. `base` is the model that it began with."""
 
     config: Config
     finetune: FineTuneConfig
-    base: Path
+    base: Base
     tokenizer: Any
     progress: Progress
     keeper: CheckpointKeeper
@@ -74,7 +75,7 @@ def _write_model(trained: Trained, checkpoint: Path, folder: Path) -> None:
     trust = trained.finetune.model.trust_remote_code
     if trained.finetune.lora is not None and trained.config.output.merge:
         enter("Merging", trained.finetune.model.source)
-        merged(trained.base, checkpoint, trust_remote_code=trust).save_pretrained(folder)
+        merged(trained.base.folder, checkpoint, trust_remote_code=trust).save_pretrained(folder)
         try_out(folder, trained.tokenizer, trust_remote_code=trust)
         return
     for file in checkpoint.iterdir():
@@ -94,6 +95,7 @@ def _write_words(trained: Trained, step: int, folder: Path) -> None:
     document = {
         "step": step,
         "bestStep": progress.tracker.best_step,
+        "model": {"source": trained.finetune.model.source, "revision": trained.base.commit},
         "dataset": trained.dataset,
         "evaluations": evaluations,
     }

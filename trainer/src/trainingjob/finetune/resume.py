@@ -3,17 +3,24 @@
 import json
 from pathlib import Path
 
+from trainingjob.finetune.source import Base
 from trainingjob.progress import Progress, read_progress
 from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import Scoring
 from trainingjob.storage.manifest import Damaged
 
 _STATE = "trainer_state.json"
-_NEEDED = (_STATE, "optimizer.pt", "scheduler.pt")
+BASE = "base.json"
+_NEEDED = (_STATE, BASE, "optimizer.pt", "scheduler.pt")
+
+
+def write_base(folder: Path, base: Base) -> None:
+    """Notes in a checkpoint which model its run began with; an adapter is nothing on another."""
+    (folder / BASE).write_text(json.dumps({"commit": base.commit}) + "\n")
 
 
 def resume(
-    checkpoints: tuple[Resumable, ...], folder: Path, scoring: Scoring, fresh: Progress, total: int
+    checkpoints: tuple[Resumable, ...], folder: Path, scoring: Scoring, fresh: Progress, base: Base, total: int
 ) -> tuple[Path | None, Progress]:
     """Fills a folder with the first checkpoint that is good.
 
@@ -22,6 +29,7 @@ def resume(
         folder: Where its files go.
         scoring: The run's.
         fresh: The progress of a run that begins; its data are those that the checkpoint must be of.
+        base: The model that the run begins with, which must be that of the checkpoint.
         total: Steps of the run.
 
     Returns:
@@ -36,10 +44,13 @@ def resume(
             raise Damaged(f"it has no {missing}")
         try:
             step = int(json.loads((folder / _STATE).read_text())["global_step"])
+            commit = json.loads((folder / BASE).read_text())["commit"]
         except (ValueError, KeyError, TypeError) as error:
-            raise Damaged(f"{_STATE} cannot be used: {error!r}") from error
+            raise Damaged(f"{_STATE} or {BASE} cannot be used: {error!r}") from error
         if step != checkpoint.step or step > total:
             raise Damaged(f"{_STATE} is of step {step}; the run has {total}")
+        if commit != base.commit:
+            raise Damaged(f"the model has changed since, from commit {commit} to {base.commit}")
         found = read_progress(folder, scoring, fresh.dataset_sha256)
 
     taken = take_first_good(checkpoints, folder, take)

@@ -1,24 +1,38 @@
 """From the address of a model to a folder on this machine."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainingjob.fields import invalid
+from trainingjob.finetune.hub import SCHEME, model_at_hub
 from trainingjob.finetune.parameters import ModelSource
 from trainingjob.storage.folder import local_path
 
 _CONFIG = "config.json"
 
 
-def model_folder(model: ModelSource) -> Path:
+@dataclass(frozen=True)
+class Base:
+    """The model to begin with; `commit` is the Hub's, None for a folder."""
+
+    folder: Path
+    commit: str | None
+
+
+def base_model(model: ModelSource) -> Base:
     """The folder with a model's files.
 
     Raises:
-        TrainingError: exit code 2, when there is no model at the address.
+        TrainingError: exit code 2, when there is no model at the address; exit code 6, when the Hub does not answer.
     """
-    folder = local_path(model.source)
-    if not (folder / _CONFIG).is_file():
+    if model.source.startswith(SCHEME):
+        found = model_at_hub(model.source, model.revision)
+        base = Base(found.path, found.commit)
+    else:
+        base = Base(local_path(model.source), None)
+    if not (base.folder / _CONFIG).is_file():
         raise invalid(
             f"trainer.fineTune.model.source: {model.source} is no folder with a {_CONFIG}; write the folder that "
             "save_pretrained wrote"
         )
-    return folder
+    return base

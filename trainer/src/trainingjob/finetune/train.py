@@ -16,7 +16,7 @@ from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.publish import Trained, publish
 from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
-from trainingjob.finetune.source import model_folder
+from trainingjob.finetune.source import Base, base_model
 from trainingjob.finetune.stages import enter
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 from trainingjob.finetune.uploads import Uploads
@@ -40,8 +40,8 @@ def train(config: Config, version: str) -> ExitCode:
     if config.storage.output is None:
         raise invalid("output: a fineTune job needs output with a uri, and storage.output")
     enter("Downloading", finetune.model.source)
-    base = model_folder(finetune.model)
-    tokenizer = load_tokenizer(base, finetune.model)
+    base = base_model(finetune.model)
+    tokenizer = load_tokenizer(base.folder, finetune.model)
     prepared = prepare(finetune, tokenizer)
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
@@ -59,7 +59,7 @@ def train(config: Config, version: str) -> ExitCode:
 def _train(
     config: Config,
     finetune: FineTuneConfig,
-    base: Path,
+    base: Base,
     tokenizer: Any,
     prepared: Prepared,
     keeper: CheckpointKeeper,
@@ -68,16 +68,18 @@ def _train(
 ) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short."""
     enter("Loading", finetune.model.source)
-    trainer = make_trainer(finetune, load_model(base, finetune), tokenizer, prepared.train, prepared.held_out, folder)
+    trainer = make_trainer(
+        finetune, load_model(base.folder, finetune), tokenizer, prepared.train, prepared.held_out, folder
+    )
     samples = len(trainer.train_dataset)
     total = total_steps(trainer)
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
     every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
     start = None
     if config.resume is not None:
-        start, progress = resume(config.resume, folder / "resumed", config.scoring, progress, total)
+        start, progress = resume(config.resume, folder / "resumed", config.scoring, progress, base, total)
     uploads = Uploads(keeper)
-    life = Life(every=every, progress=progress, keeper=keeper, uploads=uploads)
+    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads)
     trainer.add_callback(Reports(samples))
     trainer.add_callback(life)
     try:

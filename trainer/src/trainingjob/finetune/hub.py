@@ -1,0 +1,104 @@
+"""Models and data at the Hugging Face Hub, by `hf://` addresses."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from httpx2 import HTTPError
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.fields import invalid
+
+SCHEME = "hf://"
+# What a causal language model of transformers is made of; other frameworks' weights may be many times as large.
+_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where something lies on this machine, and the commit that it is of."""
+
+    path: Path
+    commit: str
+
+
+def model_at_hub(source: str, revision: str | None) -> Found:
+    """Downloads a model, `hf://OWNER/NAME`.
+
+    Raises:
+        TrainingError: exit code 2, when there is no such model or it is not for us; exit code 6, when the Hub does not answer.
+    """
+    where = "trainer.fineTune.model"
+    repo = source.removeprefix(SCHEME)
+    with _asking(source, where):
+        commit = _commit(repo, "model", revision)
+        folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=_address())
+    return Found(Path(folder), commit)
+
+
+def file_at_hub(source: str, revision: str | None) -> Found:
+    """Downloads a file of a data set, `hf://OWNER/NAME/PATH`. Raises as `model_at_hub` does."""
+    where = "trainer.fineTune.dataset"
+    owner, _, rest = source.removeprefix(SCHEME).partition("/")
+    name, _, path = rest.partition("/")
+    if not path:
+        raise invalid(f"{where}.source: {source} names no file; write hf://OWNER/NAME/FILE.jsonl")
+    with _asking(source, where):
+        commit = _commit(f"{owner}/{name}", "dataset", revision)
+        file = hf_hub_download(f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=_address())
+    return Found(Path(file), commit)
+
+
+def _address() -> str | None:
+    """Where the Hub is, when it is another than the public one."""
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+def _commit(repo: str, kind: str, revision: str | None) -> str:
+    found = HfApi(_address()).repo_info(repo, repo_type=kind, revision=revision).sha
+    if found is None:
+        raise OSError("it gave no commit")
+    return str(found)
+
+
+@contextmanager
+def _asking(source: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except GatedRepoError as error:
+        raise invalid(
+            f"{where}.source: {source} is gated: accept its terms at the Hub, and set HF_TOKEN in spec.trainer.env"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise invalid(
+            f"{where}.source: {source} is not at the Hub, or private; correct it, or set HF_TOKEN in spec.trainer.env"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise invalid(
+            f"{where}.revision: {source} has no such revision; write a commit, a branch or a tag of it"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        # The library looked at what it has here after the Hub did not answer.
+        raise _away(source, error.__cause__ or error) from error
+    except EntryNotFoundError as error:
+        raise invalid(f"{where}.source: there is no such file: {source}") from error
+    except HFValidationError as error:
+        raise invalid(f"{where}.source: {source}: {error}; write hf://OWNER/NAME") from error
+    except (HTTPError, OSError) as error:
+        raise _away(source, error) from error
+
+
+def _away(source: str, error: BaseException) -> TrainingError:
+    first = (str(error).strip().splitlines() or [repr(error)])[0]
+    return TrainingError(ExitCode.ARTIFACTS, f"{source} cannot be read from the Hub: {first[:500]}")

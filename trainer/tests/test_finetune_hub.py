@@ -1,0 +1,108 @@
+"""Models and data from the Hub, by the endpoints that its library calls; each refusal names the field to change."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from tests.finetunejob import finetune_config, offered, run
+from tests.hubserver import HubServer
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.finetune import demo, hub
+
+torch.set_num_threads(1)
+
+MODEL, DATA = "hf://acme/tiny", "hf://acme/talks/data/sft.jsonl"
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    demo.write_model(tmp_path / "model", hidden=32)
+    (tmp_path / "model" / "pytorch_model.bin").write_bytes(b"weights of another kind")
+    demo.write_rows(tmp_path / "talks" / "data" / "sft.jsonl", demo.conversations(40))
+    server = HubServer()
+    server.repositories = {"models/acme/tiny": tmp_path / "model", "datasets/acme/talks": tmp_path / "talks"}
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    yield server
+    server.close()
+
+
+def config_in(folder, **members):
+    finetune = {"model": {"source": MODEL, "revision": "main"}, "dataset": {"source": DATA, "evalSplit": "0.1"}}
+    return finetune_config(folder, folder, folder, finetune=finetune, parameters={"maxSteps": 4}, **members)
+
+
+def test_model_and_data_come_from_the_hub_and_the_card_names_the_commit(server, tmp_path, monkeypatch):
+    server.gated.add("models/acme/tiny")
+    monkeypatch.setenv("HF_TOKEN", "good")
+    done = run(tmp_path / "run", config_in(tmp_path / "run"))
+    assert done.code == ExitCode.SUCCESS
+    commit = server.commit("models/acme/tiny")
+    assert f"hf://acme/tiny at commit {commit}" in (tmp_path / "run" / "output" / "README.md").read_text()
+    metrics = json.loads((tmp_path / "run" / "output" / "metrics.json").read_text())
+    assert metrics["model"] == {"source": MODEL, "revision": commit}
+    # What this library does not read is not paid for.
+    assert not list((tmp_path / "cache").rglob("pytorch_model.bin"))
+
+
+def test_adapter_of_a_model_that_has_changed_is_not_gone_on_with(server, tmp_path):
+    before = run(tmp_path / "run", config_in(tmp_path / "run"))
+    (tmp_path / "run" / "events.jsonl").unlink()
+    shutil.copy(tmp_path / "model" / "config.json", tmp_path / "model" / "config_of_before.json")
+    done = run(tmp_path / "run", config_in(tmp_path / "run", resume=offered(before.events)))
+    (resumed,) = done.of("resumed")
+    assert resumed["step"] == 0
+    assert "the model has changed since, from commit" in resumed["rejected"][0]["reason"]
+
+
+def test_file_is_had_once(server):
+    first = hub.file_at_hub(DATA, None)
+    assert first.commit == server.commit("datasets/acme/talks")
+    assert hub.file_at_hub(DATA, first.commit) == first
+
+
+WRONG = [
+    (
+        lambda: hub.model_at_hub("hf://acme/nothing", None),
+        2,
+        "hf://acme/nothing is not at the Hub, or private; correct it",
+    ),
+    (lambda: hub.model_at_hub(MODEL, "v2"), 2, "trainer.fineTune.model.revision: hf://acme/tiny has no such revision"),
+    (lambda: hub.model_at_hub("hf://a/b/c", None), 2, "write hf://OWNER/NAME"),
+    (
+        lambda: hub.file_at_hub("hf://acme/talks/no.jsonl", None),
+        2,
+        "dataset.source: there is no such file: hf://acme/talks",
+    ),
+    (lambda: hub.file_at_hub("hf://acme/talks", None), 2, "names no file; write hf://OWNER/NAME/FILE.jsonl"),
+]
+
+
+@pytest.mark.parametrize(("ask", "code", "sentence"), WRONG, ids=[each[2][:50] for each in WRONG])
+def test_what_is_not_there(server, ask, code, sentence):
+    with pytest.raises(TrainingError) as caught:
+        ask()
+    assert (caught.value.code, sentence in str(caught.value)) == (code, True), str(caught.value)
+
+
+def test_gated_model_without_a_token(server):
+    server.gated.add("models/acme/tiny")
+    with pytest.raises(TrainingError, match="is gated: accept its terms at the Hub, and set HF_TOKEN") as caught:
+        hub.model_at_hub(MODEL, None)
+    assert caught.value.code == ExitCode.CONFIGURATION
+
+
+@pytest.mark.parametrize("how", ["broken", "away"])
+def test_hub_that_does_not_answer_is_no_fault_of_the_configuration(server, how):
+    if how == "broken":
+        server.broken = True
+    else:
+        server.close()
+    with pytest.raises(TrainingError, match="hf://acme/tiny cannot be read from the Hub:") as caught:
+        hub.model_at_hub(MODEL, None)
+    assert caught.value.code == ExitCode.ARTIFACTS
