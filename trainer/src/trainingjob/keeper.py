@@ -10,6 +10,7 @@ from trainingjob import reporting
 from trainingjob.config import Checkpoints
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.progress import Progress
+from trainingjob.resuming import MOST_CHECKPOINTS, Resumable
 from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import MANIFEST, store_verified
 
@@ -35,6 +36,14 @@ class CheckpointKeeper:
     def steps(self) -> list[int]:
         """Steps whose checkpoints are stored, in order."""
         return sorted(self._stored)
+
+    def stored(self) -> tuple[Resumable, ...]:
+        """What this very process could go on from, newest first."""
+        return tuple(
+            Resumable(self.uri(step), step, sha)
+            for step, sha in sorted(self._stored.items(), reverse=True)
+            if sha is not None
+        )[:MOST_CHECKPOINTS]
 
     def due(self, step: int, *, is_best: bool, is_last: bool) -> bool:
         """A new best and the last step are always saved; others at the interval that was asked for."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainingjob import reporting
 from trainingjob.config import Config
-from trainingjob.exitcodes import ExitCode
+from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import memory
 from trainingjob.finetune.dataset import Prepared, prepare
@@ -22,7 +22,10 @@ from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_step
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
+from trainingjob.resuming import Resumable
 from trainingjob.scoring.best import BestTracker
+
+_MOST_HALVINGS = 3
 
 
 def train(config: Config, version: str) -> ExitCode:
@@ -45,8 +48,7 @@ def train(config: Config, version: str) -> ExitCode:
     prepared = prepare(finetune, tokenizer)
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
-    with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
-        progress, stopped = _train(config, finetune, base, tokenizer, prepared, keeper, progress, Path(name))
+    progress, stopped = _fitting(config, finetune, base, tokenizer, prepared, keeper, progress)
     memory.free()
     if stopped:
         return ExitCode.STOPPED
@@ -54,6 +56,37 @@ def train(config: Config, version: str) -> ExitCode:
     with memory.watched():
         publish(Trained(config, finetune, base, tokenizer, progress, keeper, described), config.storage.output, version)
     return ExitCode.SUCCESS
+
+
+def _fitting(
+    config: Config,
+    finetune: FineTuneConfig,
+    base: Base,
+    tokenizer: Any,
+    prepared: Prepared,
+    keeper: CheckpointKeeper,
+    progress: Progress,
+) -> tuple[Progress, bool]:
+    """Trains, and says whether it was cut short. Where memory does not suffice, goes on from the newest checkpoint with a
+    smaller batch, some times; the steps stay those that were asked for."""
+    resumable = config.resume
+    for tries_left in range(_MOST_HALVINGS, -1, -1):
+        try:
+            with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
+                return _train(config, finetune, base, tokenizer, prepared, keeper, progress, resumable, Path(name))
+        except TrainingError as error:
+            smaller = memory.with_half_the_batch(finetune)
+            if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or tries_left == 0:
+                raise
+            finetune, resumable = smaller, keeper.stored()
+        memory.free()
+        parameters = finetune.parameters
+        message = (
+            f"memory did not suffice; going on with perDeviceTrainBatchSize {parameters.per_device_train_batch_size} and "
+            f"gradientAccumulationSteps {parameters.gradient_accumulation_steps}"
+        )
+        reporting.emit({"type": "alert", "name": "BatchHalved", "severity": "Warning", "message": message})
+    raise AssertionError("the last try returns or raises")
 
 
 def _train(
@@ -64,9 +97,9 @@ def _train(
     prepared: Prepared,
     keeper: CheckpointKeeper,
     progress: Progress,
+    resumable: tuple[Resumable, ...] | None,
     folder: Path,
 ) -> tuple[Progress, bool]:
-    """Trains, and says whether it was cut short."""
     enter("Loading", finetune.model.source)
     trainer = make_trainer(
         finetune, load_model(base.folder, finetune), tokenizer, prepared.train, prepared.held_out, folder
@@ -76,8 +109,8 @@ def _train(
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
     every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
     start = None
-    if config.resume is not None:
-        start, progress = resume(config.resume, folder / "resumed", config.scoring, progress, base, total)
+    if resumable is not None:
+        start, progress = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
     uploads = Uploads(keeper)
     life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads)
     trainer.add_callback(Reports(samples))
