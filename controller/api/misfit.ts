@@ -21,10 +21,17 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
     const every = evaluates === undefined ? 'no evaluation.everySteps' : `evaluation.everySteps ${evaluates}`;
     return `and this job come to checkpoints.everySteps ${saves} with ${every}, and checkpoints are saved at evaluations; set spec.evaluation.everySteps and spec.checkpoints.everySteps so that the second is a multiple of the first.`;
   }
-  const metric = scoring.metric?.name;
-  if (is === 'tabular' && metric !== undefined && !tabularMetrics.includes(metric))
-    return `scores by ${metric}, which a tabular job does not report; set spec.scoring.metric.name to one of ${tabularMetrics.join(', ')}.`;
-  if (spec.trainer.fineTune?.method === 'RLHF' && scoring.strategy === 'MultiMetric')
+  return scoringMisfit(spec.trainer, scoring);
+}
+
+/** Which evaluations a kind of trainer has, the API server sees in a job alone. */
+function scoringMisfit(
+  { tabular, fineTune }: TrainingJobSpec['trainer'],
+  { strategy, metric }: NonNullable<TrainingJobSpec['scoring']>,
+): string | undefined {
+  if (tabular && metric && !tabularMetrics.includes(metric.name))
+    return `scores by ${metric.name}, which a tabular job does not report; set spec.scoring.metric.name to one of ${tabularMetrics.join(', ')}.`;
+  if (fineTune?.method === 'RLHF' && strategy === 'MultiMetric')
     return 'scores by MultiMetric, and RLHF has no eval loss that it could weigh; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/reward, goal: Maximize}}.';
   return undefined;
 }

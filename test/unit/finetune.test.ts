@@ -1,0 +1,74 @@
+import { expect, test } from 'vitest';
+import { misfit } from '../../controller/api/misfit.ts';
+import { resolve } from '../../controller/api/resolve.ts';
+import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
+import { readJobSecrets } from '../../controller/reconcile/jobsecrets.ts';
+import { trainerConfig } from '../../controller/reconcile/trainerconfig.ts';
+import { snapshot, spec } from './snapshot.ts';
+
+const model = { source: 'file:///volume/model' };
+const dataset = { source: 'file:///volume/rows.jsonl' };
+const loss = { strategy: 'SingleMetric', metric: { name: 'eval/loss', goal: 'Minimize' } } as const;
+const accuracy = { strategy: 'SingleMetric', metric: { name: 'eval/accuracy', goal: 'Maximize' } } as const;
+const fineTune = (method: 'SFT' | 'RLHF'): TrainingJobSpec['trainer'] => ({ fineTune: { method, model, dataset } });
+const reward = { strategy: 'SingleMetric', metric: { name: 'eval/reward', goal: 'Maximize' } };
+
+test.each<readonly [string, Pick<TrainingJobSpec, 'trainer' | 'scoring'>, unknown]>([
+  ['of a command', { trainer: spec.trainer }, loss],
+  ['of a language model', { trainer: fineTune('SFT') }, { strategy: 'MultiMetric' }],
+  ['of rewards', { trainer: fineTune('RLHF') }, reward],
+  ['that was chosen', { trainer: fineTune('SFT'), scoring: accuracy }, accuracy],
+  [
+    'that was chosen for a command',
+    { trainer: spec.trainer, scoring: { strategy: 'MultiMetric' } },
+    { strategy: 'MultiMetric' },
+  ],
+])('scoring %s', (_, given, wanted) => {
+  const { scoring: _none, ...rest } = spec;
+  expect(resolve({ ...rest, ...given }).scoring).toEqual(wanted);
+});
+
+const durations = { heartbeatSeconds: 10, holdSeconds: 120, stopGraceSeconds: 60 };
+const fromBucket: TrainingJobSpec = {
+  ...spec,
+  trainer: {
+    fineTune: {
+      method: 'SFT',
+      model,
+      dataset: { source: 's3://bucket/rows.jsonl', secretRef: { name: 'data' } },
+      parameters: { weightDecay: '0', packing: false },
+      lora: {},
+    },
+  },
+};
+
+test('the trainer gets every word of fineTune but the name of the Secret', () => {
+  const { job } = snapshot({ spec: fromBucket });
+  expect(trainerConfig(job, { env: {}, keys: {} }, durations, null).trainer).toEqual({
+    fineTune: {
+      method: 'SFT',
+      model,
+      dataset: { source: 's3://bucket/rows.jsonl' },
+      parameters: { weightDecay: '0', packing: false },
+      lora: {},
+    },
+  });
+});
+
+test('a Secret of the data that is missing is named with its field', async () => {
+  const { job } = snapshot({ spec: fromBucket });
+  const secrets = {
+    readSecretKey: () => Promise.resolve({ kind: 'missing' as const, message: 'there is no Secret.' }),
+  };
+  expect(JSON.stringify(await readJobSecrets(secrets, job))).toContain(
+    'spec.trainer.fineTune.dataset.secretRef: there is no Secret.',
+  );
+});
+
+test.each([
+  ['for tables', { trainer: { tabular: {} } }, fineTune('SFT'), 'this one has spec.trainer.fineTune'],
+  ['of losses', { scoring: { strategy: 'MultiMetric' } }, fineTune('RLHF'), 'RLHF has no eval loss'],
+] as const)('a runtime %s does not fit', (_, words, trainer, sentence) => {
+  expect(misfit({ ...spec, trainer }, words)).toContain(sentence);
+  expect(misfit({ ...spec, trainer: fineTune('SFT') }, {})).toBeUndefined();
+});
