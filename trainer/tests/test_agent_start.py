@@ -55,7 +55,7 @@ def test_gpus_are_counted(start, tmp_path, found, outcome):
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"trainer": {"fineTune": {}}}, "trainer.fineTune: is not known"),
+        ({"trainer": {"fineTuned": {}}}, "trainer.fineTuned: is not known"),
         ({"protocolVersion": 9, "trainer": {}, "agent": {"heartbeatSeconds": "x"}}, "protocolVersion: is 9"),
         ({"agent": {"holdSeconds": None, "heartbeatSeconds": "soon"}, "trainer": {}}, "trainer: write exactly one"),
         ({}, "trainer: is missing"),
