@@ -12,8 +12,9 @@ python=${PYTHON:-python3}
 }
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 
-# Without dependencies: the lists are complete but for what only training on GPUs needs, above all NVIDIA's libraries. Those that torch
-# loads at its start are there all the same, because no build of it for processors alone is in the package index.
+# Without dependencies: the lists are complete but for what only training on GPUs needs, above all NVIDIA's libraries, and for plotly and
+# graphviz, which CatBoost's own plots need and nothing here draws. What torch loads at its start is there all the same, because no
+# build of it for processors alone is in the package index.
 add() {
   stamp=$venv/.requirements-$1
   wanted=$(cat install.sh requirements/uv.txt "requirements/$1.txt" | cksum)
@@ -29,7 +30,7 @@ add() {
   echo 'Python environment: ready'
 }
 
-add dev 'about 350 MB'
+add dev 'about 1 GB'
 for list in "$@"; do
   case $list in
     finetune) add finetune 'about 2.7 GB' ;;

@@ -3,25 +3,9 @@ import type { TrainingRuntimeSpec } from './trainingruntime.ts';
 /**
  * The operator's own words, which stand where neither a job nor its runtime says anything. In the shape of a runtime. The
  * resource definition has no `default` for these fields, or a runtime's words could not be told from them; its descriptions
- * say them all the same.
+ * say them all the same. Those of tabular models are in tabulardefaults.ts.
  */
 export const ownDefaults = {
-  trainer: {
-    tabular: {
-      parameters: {
-        nEstimators: 100,
-        maxDepth: 6,
-        learningRate: '0.1',
-        subsample: '0.8',
-        colsampleBytree: '0.8',
-        minChildWeight: '1',
-        gamma: '0',
-        regAlpha: '0',
-        regLambda: '1',
-        randomState: 42,
-      },
-    },
-  },
   compute: { containerDiskGB: 20 },
   checkpoints: { keepBest: 1, keepLast: 2 },
   scoring: { strategy: 'SingleMetric', metric: { name: 'eval/loss', goal: 'Minimize' } },

@@ -2,7 +2,8 @@ import { resolve } from './resolve.ts';
 import type { TrainingJobSpec } from './trainingjob.ts';
 import type { TrainingRuntimeSpec } from './trainingruntime.ts';
 
-const tabularMetrics = ['eval/loss', 'eval/accuracy', 'eval/auc'];
+const ofRegression = ['eval/loss', 'eval/rmse', 'eval/mae', 'eval/r2'];
+const ofClassification = ['eval/loss', 'eval/accuracy', 'eval/auc'];
 
 /**
  * Why a job cannot be run with a runtime: a sentence, or undefined. Each of the two is valid by itself; the API server cannot
@@ -29,8 +30,9 @@ function scoringMisfit(
   { tabular, fineTune }: TrainingJobSpec['trainer'],
   { strategy, metric }: NonNullable<TrainingJobSpec['scoring']>,
 ): string | undefined {
-  if (tabular && metric && !tabularMetrics.includes(metric.name))
-    return `scores by ${metric.name}, which a tabular job does not report; set spec.scoring.metric.name to one of ${tabularMetrics.join(', ')}.`;
+  const reported = tabular?.modelType.endsWith('_regression') === true ? ofRegression : ofClassification;
+  if (tabular && metric && !reported.includes(metric.name))
+    return `scores by ${metric.name}, which ${tabular.modelType} does not report; set spec.scoring.metric.name to one of ${reported.join(', ')}.`;
   if (fineTune?.method === 'RLHF' && strategy === 'MultiMetric')
     return 'scores by MultiMetric, and RLHF has no eval loss that it could weigh; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/reward, goal: Maximize}}.';
   return undefined;

@@ -1,5 +1,6 @@
 import { ownDefaults } from './defaults.ts';
 import { scoringBehind } from './scoring.ts';
+import { parametersBehind } from './tabulardefaults.ts';
 import type { EnvVar, TrainingJob } from './trainingjob.ts';
 import type { TrainingJobSpec } from './trainingjob.ts';
 import type { TrainingRuntimeSpec } from './trainingruntime.ts';
@@ -20,7 +21,7 @@ export type ResolvedSpec = Omit<
   readonly image: string | undefined;
   readonly trainer: Omit<Trainer, 'tabular'> & {
     readonly tabular?: Omit<Tabular, 'parameters'> & {
-      readonly parameters: Required<NonNullable<Tabular['parameters']>>;
+      readonly parameters: NonNullable<Tabular['parameters']>;
     };
   };
   readonly compute: Filled<TrainingJobSpec['compute'], typeof ownDefaults.compute>;
@@ -37,10 +38,11 @@ export type ResolvedJob = Omit<TrainingJob, 'spec'> & { readonly spec: ResolvedS
  * a runtime, or defaults that a run is pinned to, which are of the same shape. Only what concerns the job is in it.
  */
 export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = {}): TrainingRuntimeSpec {
-  const { tabular, env } = words.trainer ?? {};
+  const { tabular: theirs, env } = words.trainer ?? {};
+  const { tabular } = spec.trainer;
   const trainer = {
-    ...(spec.trainer.tabular && {
-      tabular: { parameters: { ...ownDefaults.trainer.tabular.parameters, ...tabular?.parameters } },
+    ...(tabular && {
+      tabular: { parameters: parametersBehind(tabular.modelType, tabular.parameters, theirs?.parameters) },
     }),
     ...(env && { env }),
   };

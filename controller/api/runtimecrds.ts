@@ -6,8 +6,8 @@ export type Schema = { readonly [key: string]: unknown };
 
 const group = 'training.finetunelab.ai';
 
-/** What of `spec.trainer.tabular` is a job's own: which model, of which data. */
-const ofTheJob = ['modelType', 'dataset', 'target', 'features'];
+/** What of `spec.trainer.tabular` is not a job's own, which says which model is made of which data and how. */
+const ofTheRuntime = ['parameters'];
 
 export const runtimeKinds = [
   { kind: 'ClusterTrainingRuntime', plural: 'clustertrainingruntimes', scope: 'Cluster' },
@@ -88,7 +88,7 @@ export function runtimeSpec(job: Schema): Schema {
           tabular: {
             type: 'object',
             description: 'For jobs with spec.trainer.tabular: defaults for them.',
-            properties: without(members(tabular), ofTheJob),
+            properties: only(members(tabular), ofTheRuntime),
           },
           custom: {
             type: 'object',

@@ -17,49 +17,153 @@ trainer?: {
  */
 tabular?: {
 /**
- * Hyper-parameters, named as in XGBoost; decimals are strings.
+ * Hyper-parameters of the family, named as in its library; decimals are strings. One that is left out has the default that is named here.
  */
 parameters?: {
 /**
- * Boosting rounds; one round is one step. Default: 100.
+ * Set of other defaults for lightgbm: Large is for more than 100,000 rows; docs/tabular.md lists them. Default: Default.
+ */
+preset?: ("Default" | "Large" | "Fast" | "HighAccuracy")
+/**
+ * Of xgboost, lightgbm and random_forest. Trees; in xgboost and lightgbm boosting rounds, of which one is one step. Default: 100.
  */
 nEstimators?: number
 /**
- * Depth of a tree. Default: 6.
+ * Of xgboost, lightgbm and random_forest. Most depth of a tree. Default: 6 (xgboost), none (lightgbm, random_forest).
  */
 maxDepth?: number
 /**
- * Shrinkage of each round. Default: 0.1.
+ * Of xgboost, lightgbm and catboost. Shrinkage of each round. Default: 0.1 (xgboost, lightgbm), 0.03 (catboost).
  */
 learningRate?: string
 /**
- * Share of the rows that each round sees. Default: 0.8.
+ * Of xgboost and catboost. Share of the rows that each round sees. Default: 0.8.
  */
 subsample?: string
 /**
- * Share of the columns that each tree sees. Default: 0.8.
+ * Of xgboost. Share of the columns that each tree sees. Default: 0.8.
  */
 colsampleBytree?: string
 /**
- * Least sum of instance weight in a leaf. Default: 1.
+ * Of xgboost. Least sum of instance weight in a leaf. Default: 1.
  */
 minChildWeight?: string
 /**
- * Least loss reduction of a split. Default: 0.
+ * Of xgboost and svm. In xgboost the least loss reduction of a split; in svm the width of the kernel: scale, auto or a number. Default: 0 (xgboost), scale (svm).
  */
 gamma?: string
 /**
- * L1 penalty on weights. Default: 0.
+ * Of xgboost. L1 penalty on weights. Default: 0.
  */
 regAlpha?: string
 /**
- * L2 penalty on weights. Default: 1.
+ * Of xgboost. L2 penalty on weights. Default: 1.
  */
 regLambda?: string
 /**
- * Seed of the model's own sampling. Default: 42.
+ * Of xgboost, lightgbm, catboost, random_forest and svm. Seed of the model's own chances. Default: 42.
  */
 randomState?: number
+/**
+ * Of lightgbm. Most leaves of a tree. Default: 31.
+ */
+numLeaves?: number
+/**
+ * Of lightgbm. Share of the columns that each tree sees. Default: 0.8.
+ */
+featureFraction?: string
+/**
+ * Of lightgbm. Share of the rows that each bag has. Default: 0.8.
+ */
+baggingFraction?: string
+/**
+ * Of lightgbm. Rounds after which a new bag is drawn; 0 for no bags. Default: 1.
+ */
+baggingFreq?: number
+/**
+ * Of lightgbm. Least rows in a leaf. Default: 20.
+ */
+minDataInLeaf?: number
+/**
+ * Of lightgbm. Least gain of a split. Default: 0.
+ */
+minGainToSplit?: string
+/**
+ * Of lightgbm. L1 penalty on leaves. Default: 0.
+ */
+lambdaL1?: string
+/**
+ * Of lightgbm. L2 penalty on leaves. Default: 0.
+ */
+lambdaL2?: string
+/**
+ * Of catboost. Boosting rounds; one round is one step. Default: 1000.
+ */
+iterations?: number
+/**
+ * Of catboost. Depth of a tree. Default: 6.
+ */
+depth?: number
+/**
+ * Of catboost. L2 penalty on leaves. Default: 3.
+ */
+l2LeafReg?: string
+/**
+ * Of catboost. How rows are drawn for a round; with MVS and Bernoulli, subsample says how many. Default: MVS.
+ */
+bootstrapType?: ("MVS" | "Bernoulli" | "Bayesian" | "No")
+/**
+ * Of catboost. Share of the columns that each split chooses from. Default: 0.8.
+ */
+rsm?: string
+/**
+ * Of catboost. Most borders between the values of a column. Default: 254.
+ */
+borderCount?: number
+/**
+ * Of catboost. How much chance enters the choice of a split. Default: 1.
+ */
+randomStrength?: string
+/**
+ * Of random_forest. Least rows in a node that is split. Default: 2.
+ */
+minSamplesSplit?: number
+/**
+ * Of random_forest. Least rows in a leaf. Default: 1.
+ */
+minSamplesLeaf?: number
+/**
+ * Of random_forest. Columns that each split chooses from: sqrt, log2 or a share; auto is sqrt in a classification and all in a regression. Default: auto.
+ */
+maxFeatures?: string
+/**
+ * Of random_forest. Whether each tree sees rows that are drawn with replacement, or all of them. Default: true.
+ */
+bootstrap?: boolean
+/**
+ * Of svm. Penalty of rows on the wrong side; C in scikit-learn. Default: 1.
+ */
+c?: string
+/**
+ * Of svm. Kernel of the machine. Default: rbf.
+ */
+kernel?: ("rbf" | "linear" | "poly" | "sigmoid")
+/**
+ * Of svm. Degree of the kernel poly. Default: 3.
+ */
+degree?: number
+/**
+ * Of svm. Constant term of the kernels poly and sigmoid. Default: 0.
+ */
+coef0?: string
+/**
+ * Of svm. Width of the tube in which a regression counts no error. Default: 0.1.
+ */
+epsilon?: string
+/**
+ * Of svm. When the fit is good enough to end. Default: 0.001.
+ */
+tol?: string
 }
 }
 /**

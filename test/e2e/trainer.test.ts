@@ -88,17 +88,17 @@ describe('the trainer in a pod', () => {
     expect(existsSync(join(onDisk(best?.uri), 'manifest.json'))).toBe(true);
     const folder = onDisk(output?.uri);
     const metrics = JSON.parse(readFileSync(join(folder, 'metrics.json'), 'utf8')) as {
-      bestStep: number;
-      heldOut: { accuracy: number };
+      best_step: number;
+      accuracy: number;
     };
-    expect(metrics.bestStep).toBe(best?.step);
+    expect(metrics.best_step).toBe(best?.step);
     const read = await reader();
     const { items } = await read(`/v1/jobs/${job.metadata.uid}/evaluations`);
     expect(items.map((item) => item['step'])).toEqual([10, 20, 30, 40, 50, 60]);
     const evaluation = items.find((item) => item['step'] === best?.step) as { metrics: Record<string, number> };
     const accuracy = await runPython(['-c', plainXgboost, folder]);
-    expect(Number(accuracy)).toBe(metrics.heldOut.accuracy);
-    expect(evaluation.metrics['eval/accuracy']).toBe(metrics.heldOut.accuracy);
+    expect(Number(accuracy)).toBe(metrics.accuracy);
+    expect(evaluation.metrics['eval/accuracy']).toBe(metrics.accuracy);
     const checkpoints = await read(`/v1/jobs/${job.metadata.uid}/checkpoints`);
     for (const entry of checkpoints.items)
       expect(existsSync(join(onDisk(String(entry['uri'])), 'model.json'))).toBe(true);

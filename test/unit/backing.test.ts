@@ -124,12 +124,14 @@ describe('a runtime that will not do', () => {
         trainer: {
           tabular: {
             modelType: 'xgboost_binary_classification',
-            dataset: { source: 's3://d/x.csv', evalSplit: '0.2', seed: 1 },
+            dataset: { source: 's3://d/x.csv', evalSplit: '0.2', testSplit: '0', seed: 1 },
             target: 'y',
+            preprocessing: { imputing: 'Mean', encoding: 'Auto', scaling: 'Auto' },
+            classWeight: 'None',
           },
         },
       },
-      'scores by eval/bleu, which a tabular job does not report;',
+      'scores by eval/bleu, which xgboost_binary_classification does not report;',
     ],
   ])('with %s is told', (_, said, job, sentence) => {
     const { scoring: _scoring, ...own } = wanted;

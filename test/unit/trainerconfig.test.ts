@@ -17,8 +17,10 @@ const full: TrainingJobSpec = {
   trainer: {
     tabular: {
       modelType: 'xgboost_binary_classification',
-      dataset: { source: 'file:///volume/data.csv', evalSplit: '0.2', seed: 0 },
+      dataset: { source: 'file:///volume/data.csv', evalSplit: '0.2', testSplit: '0', seed: 0 },
       target: 'y',
+      preprocessing: { imputing: 'Mean', encoding: 'Auto', scaling: 'Auto' },
+      classWeight: 'None',
       parameters: {
         nEstimators: 200,
         maxDepth: 2,
@@ -277,7 +279,13 @@ describe('who gets a configuration', () => {
       trainer: {
         tabular: {
           ...full.trainer.tabular!,
-          dataset: { source: 's3://data/rows.csv', secretRef: { name: data }, evalSplit: '0.2', seed: 0 },
+          dataset: {
+            source: 's3://data/rows.csv',
+            secretRef: { name: data },
+            evalSplit: '0.2',
+            testSplit: '0',
+            seed: 0,
+          },
         },
       },
       checkpoints: { ...full.checkpoints!, uri: 's3://models/c', secretRef: { name: stored } },

@@ -30,8 +30,17 @@ class Finished:
         return json.loads((self.folder / "output" / "metrics.json").read_text())
 
     @property
+    def lasting_metrics(self):
+        return lasting(self.metrics)
+
+    @property
     def stored_checkpoints(self):
         return sorted(int(path.name.removeprefix("checkpoint-")) for path in (self.folder / "checkpoints").iterdir())
+
+
+def lasting(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without what no two runs have in common."""
+    return {name: value for name, value in metrics.items() if name not in ("training_seconds", "start", "end")}
 
 
 def run(folder: Path, config: dict[str, Any]) -> Finished:

@@ -1,20 +1,32 @@
-"""Tables from CSV files: each fault of a file has a sentence with the column and the row, and exit code 3."""
+"""Tables from files: each fault of a file has a sentence with the column and the row, and exit code 3."""
 
+import datetime
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.tabular.data import read_table, split_rows, write_rows
+from trainingjob.tabular.data.split import split_rows
+from trainingjob.tabular.data.table import Selection, read_table
+from trainingjob.tabular.tasks.task import task_named
 
 GOOD = "a,b,y\n1,2,0\n3,4,1\n"
 
 
-def read(tmp_path, content, target="y", features=None):
-    path = tmp_path / "data.csv"
+def read(tmp_path, content, target="y", features=None, task="binary_classification", file="data.csv", **selection):
+    path = tmp_path / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_table(path.as_uri(), target, features)
+    table = read_table(path.as_uri(), Selection(target, features, **selection))
+    if target is not None:
+        task_named(task).encode(table)
+    return table
+
+
+def values(table):
+    return [column.values.tolist() for column in table.features]
 
 
 FAULTS = [
@@ -22,29 +34,43 @@ FAULTS = [
     ("blank header", "\n1,2,0\n", "is empty; it needs a line of column names"),
     ("header only", "a,b,y\n", "has column names but no rows; add rows"),
     ("header and blank lines only", "a,b,y\n\n\n", "has column names but no rows; add rows"),
-    ("missing target", "a,b,z\n1,2,0\n", 'has no column "y" for trainer.tabular.target. It has: a, b, z'),
-    ("misspelled target", "a,b,yy\n1,2,0\n", 'for trainer.tabular.target. Did you mean "yy"?'),
+    ("missing target", "a,b,z\n1,2,0\n", 'has no column "y" of trainer.tabular.target. It has: a, b, z'),
+    ("misspelled target", "a,b,yy\n1,2,0\n", 'of trainer.tabular.target. Did you mean "yy"?'),
     ("target alone", "y\n0\n1\n", "has no column besides the target; add features"),
-    ("target that is no number", "a,b,y\n1,2,0\n3,4,sick\n", 'line 3, target column "y" holds "sick"; write 0 or 1'),
-    ("target of other numbers", "a,b,y\n1,2,0\n3,4,2\n", 'line 3, target column "y" holds "2"; write 0 or 1'),
-    ("empty target", "a,b,y\n1,2,0\n3,4,\n", 'line 3, target column "y" holds nothing; write 0 or 1'),
-    ("NaN target", "a,b,y\n1,2,NaN\n3,4,1\n", 'line 2, target column "y" holds "NaN"; write 0 or 1'),
-    ("one class", "a,b,y\n1,2,0\n3,4,0\n", 'every row has 0 in the target column "y"; rows of both classes are needed'),
+    (
+        "target that is no number",
+        "a,b,y\n1,2,0\n3,4,sick\n",
+        'line 3, target column "y" holds "sick", which is no number',
+    ),
+    ("third class", "a,y\n1,0\n2,0\n3,1\n4,1\n5,2\n6,2\n", 'line 6, target column holds "2", a third class besides'),
+    ("fractional class", "a,y\n1,0\n2,0.5\n", 'line 3, target column "y" holds 0.5, which is no class'),
+    ("empty target", "a,b,y\n1,2,0\n3,4,\n", 'line 3, target column "y" holds nothing; write its class'),
+    ("NaN target", "a,b,y\n1,2,NaN\n3,4,1\n", 'line 2, target column "y" holds nothing; write its class'),
+    ("target of dates", "a,y\n1,2026-01-01\n2,2026-01-02\n", 'the target column "y" holds dates'),
+    (
+        "one class",
+        "a,b,y\n1,2,0\n3,4,0\n",
+        'every row has 0 in the target column "y"; rows of other classes are needed',
+    ),
+    (
+        "class with one row",
+        "a,y\n1,0\n2,0\n3,1\n",
+        'line 4 is the only row of class "1" in the target column "y"; add rows',
+    ),
+    ("no date", "a,y\n2026-01-01,0\n2026-13-01,1\n", 'line 3, column "a" holds "2026-13-01", which is no date'),
     ("feature that is no number", "a,b,y\n1,2,0\n3,red,1\n", 'line 3, column "b" holds "red", which is no number'),
     ("number of Python alone", "a,b,y\n1_000,2,0\n3,4,1\n", 'line 2, column "a" holds "1_000", which is no number'),
     ("NA", "a,b,y\n1,NA,0\n3,4,1\n", 'line 2, column "b" holds "NA", which is no number'),
     ("infinite", "a,b,y\n1,inf,0\n3,4,1\n", 'line 2, column "b" holds an infinite number'),
     ("minus infinity", "a,b,y\n1,-Infinity,0\n3,4,1\n", 'line 2, column "b" holds an infinite number'),
     ("overflow", "a,b,y\n1,1e999,0\n3,4,1\n", 'line 2, column "b" holds an infinite number'),
-    ("too large for XGBoost", "a,b,y\n1,1e300,0\n3,4,1\n", 'line 2, column "b" holds 1e300, which is too large'),
+    ("too large for XGBoost", "a,b,y\n1,1e300,0\n3,4,1\n", 'line 2, column "b" holds 1e+300, which is too large'),
     ("too few cells", "a,b,y\n1,2,0\n3,4\n", "line 3 has 2 cells, the header has 3"),
     ("too many cells", "a,b,y\n1,2,0,9\n3,4,1\n", "line 2 has 4 cells, the header has 3"),
     ("doubled column", "a,a,y\n1,2,0\n3,4,1\n", 'has two columns named "a"; give each its own name'),
     ("column without a name", ",b,y\n1,2,0\n3,4,1\n", "column 1 has no name; name it, or write the file without it"),
-    ("name that XGBoost refuses", "a[1],b,y\n1,2,0\n3,4,1\n", 'XGBoost takes no column named "a[1]"'),
-    ("not UTF-8", GOOD.encode("utf-16"), "cannot be read as CSV in UTF-8"),
-    ("Latin-1", "a,b,y\n1,2,0\n3,ä,1\n".encode("latin-1"), "cannot be read as CSV in UTF-8"),
-    ("open quote", 'a,b,y\n1,"' + "x" * 200_000, "cannot be read as CSV in UTF-8"),
+    ("cut in a character", "a,b,y\n1,2,0\n3,ä,1\n".encode()[:-4], "cannot be read as CSV in utf-8"),
+    ("open quote", 'a,b,y\n1,"' + "x" * 200_000, "cannot be read as CSV: "),
 ]
 
 
@@ -59,13 +85,13 @@ def test_fault(tmp_path, content, sentence):
 
 def test_missing_file(tmp_path):
     with pytest.raises(TrainingError, match="is not there; put the file on the network volume") as caught:
-        read_table((tmp_path / "none.csv").as_uri(), "y", None)
+        read_table((tmp_path / "none.csv").as_uri(), Selection("y"))
     assert caught.value.code == ExitCode.DATA
 
 
 def test_folder_is_no_file(tmp_path):
     with pytest.raises(TrainingError, match="is not there"):
-        read_table(tmp_path.as_uri(), "y", None)
+        read_table(tmp_path.as_uri(), Selection("y"))
 
 
 def test_missing_feature(tmp_path):
@@ -86,37 +112,101 @@ def test_a_long_list_of_columns_is_cut(tmp_path):
         read(tmp_path, f"{header}\n{'1,' * 99}1\n")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        GOOD,
-        GOOD.replace("\n", "\r\n"),
-        GOOD.replace("\n", "\r"),
-        GOOD.encode("utf-8-sig"),
-        GOOD.rstrip("\n"),
-        "\ufeffa, b ,y\n 1,2 , 0\n\n3,4,TRUE\n",
-        '"a","b","y"\n"1","2","False"\n3,4,true\n',
-        "a,b,y\n1,2,0.0\n3e0,+4,1.0\n",
-    ],
-    ids=["LF", "CRLF", "CR", "BOM", "no last newline", "spaces and a blank line", "quotes", "decimals"],
-)
+TWO = "a,b,y\n1,2,0\n3,4,1\n1,2,0\n3,4,1\n"
+FORMS = {
+    "LF": TWO,
+    "CRLF": TWO.replace("\n", "\r\n"),
+    "CR": TWO.replace("\n", "\r"),
+    "BOM": TWO.encode("utf-8-sig"),
+    "UTF-16": TWO.encode("utf-16"),
+    "no last newline": TWO.rstrip("\n"),
+    "spaces and a blank line": "\ufeffa, b ,y\n 1,2 , 0\n\n3,4,1\n1,2,0\n3,4,1\n",
+    "quotes": '"a","b","y"\n"1","2","0"\n3,4,1\n1,2,0\n3,4,1\n',
+    "decimals": "a,b,y\n1,2,0.0\n3e0,+4,1.0\n1,2,0\n3,4,1\n",
+    "semicolons": TWO.replace(",", ";"),
+    "tabs": TWO.replace(",", "\t"),
+    "bars": TWO.replace(",", "|"),
+    "semicolons and commas in quotes": 'a;b;y\n"1";2;0\n3;4;1\n1;2;0\n3;4;1\n',
+}
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
 def test_forms_of_one_table(tmp_path, content):
     table = read(tmp_path, content)
-    assert (table.features, table.target) == (("a", "b"), "y")
-    assert table.x.tolist() == [[1, 2], [3, 4]]
-    assert table.y.tolist() == [0, 1]
+    assert [column.name for column in table.features] == ["a", "b"]
+    assert values(table) == [[1, 3, 1, 3], [2, 4, 2, 4]]
+    assert table.target.values.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "nan", "NaN", "NAN", "-nan"])
 def test_missing_value_is_an_empty_cell_or_nan(tmp_path, cell):
-    table = read(tmp_path, f"a,b,y\n1,{cell},0\n3,4,1\n")
-    assert math.isnan(table.x[0, 1])
-    assert table.x[1].tolist() == [3, 4]
+    table = read(tmp_path, f"a,b,y\n1,{cell},0\n3,4,1\n", task="regression")
+    assert math.isnan(table.features[1].values[0])
+    assert table.features[1].values[1] == 4
+
+
+def test_latin_1_is_told_from_utf_8(tmp_path):
+    rows = "".join(f"{name},{index % 2}\n" for index, name in enumerate(["Größe", "Straße", "Köln", "Düsseldorf"] * 5))
+    table = read(tmp_path, f"straße,y\n{rows}".encode("latin-1"))
+    assert table.features[0].name == "straße"
+    assert table.features[0].categories == ("Düsseldorf", "Größe", "Köln", "Straße")
+
+
+KINDS = [
+    ("numbers with a gap", ["1", "", "2.5"], "Numeric", [1, None, 2.5]),
+    ("truth values", ["true", "False", ""], "Boolean", [1, 0, None]),
+    ("days", ["1970-01-02", "", "1969-12-31"], "Date", [86_400e6, None, -86_400e6]),
+    ("moments", ["1970-01-01T00:00:01.5", "1970-01-01T01:00:00+01:00", "1970-01-01"], "Date", [1.5e6, 0, 0]),
+    ("texts", ["red", "", "blue"], "Categorical", [1, None, 0]),
+    ("texts with a number among them", ["red", "blue", "7"], "Categorical", [2, 1, 0]),
+    ("nothing", ["", "", ""], "Numeric", [None, None, None]),
+]
+
+
+@pytest.mark.parametrize(("cells", "kind", "wanted"), [case[1:] for case in KINDS], ids=[case[0] for case in KINDS])
+def test_what_a_column_holds_is_judged_by_its_cells(tmp_path, cells, kind, wanted):
+    table = read(
+        tmp_path, "a,b,y\n" + "".join(f"{cell},1,{index}\n" for index, cell in enumerate(cells)), task="regression"
+    )
+    column = table.features[0]
+    assert column.kind == kind
+    assert [None if math.isnan(value) else value for value in column.values] == wanted
+    # What is written reads back the same.
+    rows = "".join(f"{column.text(row)},1,{row}\n" for row in range(3))
+    again = read(tmp_path, f"a,b,y\n{rows}", task="regression").features[0]
+    np.testing.assert_array_equal(again.values, column.values)
+
+
+def test_declared_type_comes_before_what_the_cells_look_like(tmp_path):
+    table = read(tmp_path, "zip,y\n01234,0\n99999,1\n", task="regression", kinds={"zip": "Categorical"})
+    assert table.features[0].categories == ("01234", "99999")
+    with pytest.raises(TrainingError, match='line 2, column "zip" holds "a", which is no number'):
+        read(tmp_path, "zip,y\na,0\nb,1\n", task="regression", kinds={"zip": "Numeric"})
+
+
+def test_a_text_after_many_numbers_is_named_with_its_line(tmp_path):
+    rows = "".join(f"{index},{index % 2}\n" for index in range(10_050))
+    with pytest.raises(TrainingError, match='line 10052, column "a" holds "oops", which is no number'):
+        read(tmp_path, f"a,y\n{rows}oops,1\n")
+
+
+@pytest.mark.parametrize("name", ['a,"b" ; drop', "größe in m²", "a b", "'", "a[1]<2>", '{"x": 1}', "Ω\t"])
+def test_names_of_any_kind(tmp_path, name):
+    quoted = '"' + name.replace('"', '""') + '"'
+    table = read(tmp_path, f"{quoted},b,y\n1,2,0\n3,4,1\n", task="regression")
+    assert table.features[0].name == name.strip()
+
+
+def test_all_but_some_columns(tmp_path):
+    table = read(tmp_path, "id,a,b,y\nx,1,2,0\nz,3,4,1\n", task="regression", excluded=("id",))
+    assert [column.name for column in table.features] == ["a", "b"]
+    with pytest.raises(TrainingError, match=r'no column "ID" of trainer\.tabular\.excludeFeatures'):
+        read(tmp_path, "id,a,y\nx,1,0\n", excluded=("ID",))
 
 
 def test_columns_that_are_not_used_may_hold_anything(tmp_path):
-    table = read(tmp_path, "name,a,y\nAda,1,0\nBob,2,1\n", features=("a",))
-    assert table.x.tolist() == [[1], [2]]
+    table = read(tmp_path, "name,a,y\nAda,1,0\nBob,2,1\n", features=("a",), task="regression")
+    assert values(table) == [[1, 2]]
 
 
 def test_line_numbers_count_lines_of_quoted_cells(tmp_path):
@@ -124,17 +214,24 @@ def test_line_numbers_count_lines_of_quoted_cells(tmp_path):
         read(tmp_path, 'n,a,y\n"two\nlines",1,0\nx,red,1\n', features=("a",))
 
 
-def write_table(tmp_path, zeros, ones):
-    rows = [f"{index},{index * 0.1!r},0" for index in range(zeros)] + [f"{index},,1" for index in range(ones)]
-    return read(tmp_path, "a,b,y\n" + "\n".join(rows) + "\n")
+def parts(zeros, ones, share, seed, test_share=0.0):
+    y = np.array([0.0] * zeros + [1.0] * ones)
+    return y, split_rows(y, np.arange(len(y)), share, test_share, seed, stratified=True)
 
 
-def test_same_seed_holds_out_the_same_rows(tmp_path):
-    table = write_table(tmp_path, 30, 20)
-    first, again, other = (split_rows(table, 0.2, seed) for seed in (1, 1, 2))
+def test_same_seed_holds_out_the_same_rows():
+    (y, first), (_, again), (_, other) = (parts(30, 20, 0.2, seed) for seed in (1, 1, 2))
     assert first.held_out.tolist() == again.held_out.tolist() != other.held_out.tolist()
     assert sorted([*first.train, *first.held_out]) == list(range(50))
-    assert table.y[first.held_out].tolist().count(1) == 4
+    assert y[first.held_out].tolist().count(1) == 4
+    assert first.test.tolist() == first.held_out.tolist()
+
+
+def test_a_test_part_is_a_share_of_all_rows_and_shared_with_nobody():
+    y, split = parts(30, 20, 0.2, 1, test_share=0.4)
+    assert (len(split.train), len(split.held_out), len(split.test)) == (20, 10, 20)
+    assert sorted([*split.train, *split.held_out, *split.test]) == list(range(50))
+    assert [int(y[part].sum()) for part in (split.train, split.held_out, split.test)] == [8, 4, 8]
 
 
 @pytest.mark.parametrize(
@@ -143,22 +240,71 @@ def test_same_seed_holds_out_the_same_rows(tmp_path):
         (3, 1, 0.5, "4 rows cannot be split with evalSplit 0.5"),
         (30, 30, 0.001, "60 rows cannot be split with evalSplit 0.001"),
         (1, 1, 0.5, "2 rows cannot be split with evalSplit 0.5"),
-        (98, 2, 0.1, "with evalSplit 0.1 the 10 held-out rows would all be of one class"),
-        (98, 2, 0.9, "with evalSplit 0.9 the 10 training rows would all be of one class"),
+        (98, 2, 0.1, "the 10 held-out rows would all be of one class"),
+        (98, 2, 0.9, "the 10 training rows would all be of one class"),
     ],
 )
-def test_too_few_rows_to_hold_some_out(tmp_path, zeros, ones, share, sentence):
+def test_too_few_rows_to_hold_some_out(zeros, ones, share, sentence):
     with pytest.raises(TrainingError) as caught:
-        split_rows(write_table(tmp_path, zeros, ones), share, 42)
+        parts(zeros, ones, share, 42)
     assert caught.value.code == ExitCode.DATA
     assert sentence in str(caught.value)
 
 
-def test_written_rows_read_back_the_same(tmp_path):
-    table = read(tmp_path, "a,b,y\n0.1,1e-300,0\n-0.0,,1\n3.3333333333333335,1e38,1\n")
-    path = tmp_path / "rows.csv"
-    write_rows(path, table, np.array([2, 0, 1]))
-    again = read_table(path.as_uri(), "y", None)
-    assert again.features == table.features
-    np.testing.assert_array_equal(again.x, table.x[[2, 0, 1]])
-    assert again.y.tolist() == [1, 0, 1]
+def parquet(path, columns):
+    pq.write_table(pa.table(columns), path)
+
+
+def test_parquet_keeps_its_types(tmp_path):
+    day = datetime.date(1970, 1, 2)
+    columns = {
+        "n": pa.array([1, None, 3], pa.int32()),
+        "f": [0.5, None, 2.5],
+        "t": ["x", None, 'y "z"'],
+        "b": [True, None, False],
+        "w": [True, False, True],
+        "d": [day, None, datetime.date(1970, 1, 1)],
+        "c": pa.array(["u", "v", "u"]).dictionary_encode(),
+        "y": [1.0, 2.0, 3.0],
+    }
+    parquet(tmp_path / "t.parquet", columns)
+    table = read_table((tmp_path / "t.parquet").as_uri(), Selection("y"))
+    kinds = {column.name: column.kind for column in table.features}
+    assert kinds == {
+        "n": "Numeric",
+        "f": "Numeric",
+        "t": "Categorical",
+        "b": "Boolean",
+        "w": "Boolean",
+        "d": "Date",
+        "c": "Categorical",
+    }
+    known = {c.name: [None if math.isnan(value) else value for value in c.values] for c in table.features}
+    assert (known["n"], known["b"], known["d"]) == ([1, None, 3], [1, None, 0], [86_400e6, None, 0])
+    assert table.features[2].categories == ("x", 'y "z"')
+
+
+def test_faults_of_parquet(tmp_path):
+    parquet(tmp_path / "t.parquet", {"a": [1.0, math.inf], "l": [[1], [2]], "y": [1.0, 2.0]})
+    uri = (tmp_path / "t.parquet").as_uri()
+    with pytest.raises(TrainingError, match='row 2, column "a" holds an infinite number'):
+        read_table(uri, Selection("y", ("a",)))
+    with pytest.raises(TrainingError, match='column "l" holds list'):
+        read_table(uri, Selection("y", ("l",)))
+    content = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(TrainingError, match=r"cannot be read as Parquet: .*; write the file again") as caught:
+        read_table(uri, Selection("y"))
+    assert caught.value.code == ExitCode.DATA
+
+
+def test_parquet_column_that_is_not_used_may_hold_anything(tmp_path):
+    parquet(tmp_path / "t.parquet", {"a": [1.0, 2.0], "l": [[1], [2]], "y": [1.0, 2.0]})
+    table = read_table((tmp_path / "t.parquet").as_uri(), Selection("y", ("a",)))
+    assert values(table) == [[1, 2]]
+
+
+def test_what_is_no_excel_file(tmp_path):
+    with pytest.raises(TrainingError, match=r"cannot be read as Excel: .*; save it again, or as CSV") as caught:
+        read(tmp_path, GOOD, file="t.xlsx")
+    assert caught.value.code == ExitCode.DATA

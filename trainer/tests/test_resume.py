@@ -14,13 +14,12 @@ import xgboost as xgb
 
 from tests.demojob import demo_config, of_type, read_events, with_parameters
 from tests.finished import Finished, run
+from tests.interruption import interrupted, resumed, verified
 from tests.pod import JOB, QUICK
 from tests.waiting import wait_until
 from trainingjob import reporting
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.manifest import verify
-from trainingjob.tabular import booster
-from trainingjob.tabular import train as training
 
 ROUNDS = 60
 # Chance enters every round, by rows and by columns.
@@ -30,49 +29,6 @@ CHANCE = {"nEstimators": ROUNDS, "subsample": "0.5", "colsampleBytree": "0.6"}
 def config_in(folder: Path, **members: Any) -> dict[str, Any]:
     config = demo_config(folder, **{"evaluation": {"everySteps": 7}, "checkpoints": {"keepLast": 3}, **members})
     return with_parameters(config, **CHANCE)
-
-
-class Interrupted(Exception):
-    """The host fails in the middle of a round."""
-
-
-def interrupted(folder: Path, config: dict[str, Any], at: int, *, requests: tuple[int, ...] = ()) -> Finished:
-    """What a run leaves that ends in round `at`, after it was asked for checkpoints in the rounds `requests`."""
-    whole = booster.boost
-    wanted = folder / "checkpoint-request"
-
-    def boost(model, rows, seed, step):
-        if step == at:
-            raise Interrupted
-        whole(model, rows, seed, step)
-        if step in requests:
-            wanted.write_text(f"request-{step}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "boost", boost)
-        patch.setenv("TRAININGJOB_CHECKPOINT", str(wanted))
-        with pytest.raises(Interrupted):
-            run(folder, config)
-    return Finished(folder, 1, read_events(folder / "events.jsonl"))
-
-
-def verified(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the operator offers the next attempt: checkpoints that were verified and not removed, newest first."""
-    reported: dict[int, dict[str, Any]] = {}
-    for event in of_type(events, "checkpoint"):
-        reported[event["step"]] = event
-    stored = [event for event in reported.values() if event["verified"]]
-    return [
-        {name: event[name] for name in ("uri", "step", "manifestSHA256")}
-        for event in sorted(stored, key=lambda event: -event["step"])
-    ][:8]
-
-
-def resumed(before: Finished, config: dict[str, Any]) -> Finished:
-    """The next attempt in the same folder; its events alone."""
-    offered = verified(before.events)
-    (before.folder / "events.jsonl").unlink()
-    return run(before.folder, {**config, "resume": {"checkpoints": offered}})
 
 
 def words_of(done: Finished) -> dict[str, Any]:
@@ -96,7 +52,7 @@ def check_same(done: Finished, whole: Finished) -> None:
     assert done.code == ExitCode.SUCCESS
     for name in (f"checkpoints/checkpoint-{ROUNDS}", "output"):
         assert model_of(done, name) == model_of(whole, name)
-    assert done.metrics == whole.metrics
+    assert done.lasting_metrics == whole.lasting_metrics
     assert done.stored_checkpoints == whole.stored_checkpoints
     known = {event["step"]: event["evalLoss"] for event in whole.evaluations}
     assert {event["step"]: event["evalLoss"] for event in done.evaluations}.items() <= known.items()
@@ -178,6 +134,8 @@ def test_scorer_goes_on_from_the_state_in_the_checkpoint(tmp_path, whole):
     done = resumed(interrupted(tmp_path, config, 50), config)
     state = json.loads((tmp_path / "checkpoints" / f"checkpoint-{ROUNDS}" / "scorer.json").read_text())
     wanted = json.loads((whole.folder / "checkpoints" / f"checkpoint-{ROUNDS}" / "scorer.json").read_text())
+    for name in ("startedAt", "trainingSeconds"):
+        assert state.pop(name) and wanted.pop(name)
     assert state == wanted
     # Evaluations of the first attempt count in the result, though this one did not make them.
     assert len(state["evaluations"]) > len(done.evaluations)
@@ -242,7 +200,7 @@ def test_checkpoint_of_another_step_is_refused(tmp_path):
     newest, *rest = verified(before.events)
     done = run(tmp_path, {**config, "resume": {"checkpoints": [{**newest, "step": 15}, *rest]}})
     assert words_of(done)["step"] == 7
-    assert "model.json has 14 rounds; the run has 60" in words_of(done)["rejected"][0]["reason"]
+    assert "model.json has 14 steps; the run has 60" in words_of(done)["rejected"][0]["reason"]
 
 
 def test_what_an_attempt_left_behind_is_rotated_with_the_rest(tmp_path, whole):
@@ -293,7 +251,7 @@ def test_lost_best_gives_way_to_the_next_best(tmp_path):
     (alert,) = of_type(done.events, "alert")
     assert alert["name"] == "CheckpointLost"
     assert alert["message"].startswith(f"step {first} cannot be the result, the next best is: ")
-    assert done.metrics["bestStep"] == second
+    assert done.metrics["best_step"] == second
     (result,) = of_type(done.events, "result")
     assert result["bestStep"] == second
     (evaluation,) = (event for event in before.evaluations if event["step"] == second)

@@ -55,29 +55,37 @@ def test_best_step_is_that_of_the_score_and_not_of_the_lowest_loss(finished):
     tracker = BestTracker(Scoring(None, "Minimize"))
     for event in finished.evaluations:
         tracker.add(Evaluation(event["step"], event["evalLoss"], event["trainLoss"]))
-    assert finished.metrics["bestStep"] == tracker.best_step == 60
+    assert finished.metrics["best_step"] == tracker.best_step == 60
     assert finished.metrics["score"] == tracker.best_score
     lowest = min(finished.evaluations, key=lambda event: event["evalLoss"])
-    assert finished.metrics["lowestEvalLoss"]["step"] == lowest["step"] != 60
-    assert finished.metrics["heldOut"]["accuracy"] > finished.metrics["lowestEvalLoss"]["accuracy"]
+    assert finished.metrics["lowest_eval_loss"]["step"] == lowest["step"] != 60
+    assert finished.metrics["accuracy"] > finished.metrics["lowest_eval_loss"]["accuracy"]
 
 
 def test_model_in_plain_xgboost_reaches_what_the_metrics_state(finished):
     names, x, y = held_out(finished.folder)
     model = xgb.Booster(model_file=str(finished.folder / "output" / "model.json"))
-    probability = model.predict(xgb.DMatrix(x, feature_names=list(names)))
-    stated = finished.metrics["heldOut"]
-    assert stated["rows"] == len(y) == 89
+    probability = model.predict(xgb.DMatrix(x, feature_names=list(names))).astype(np.float64)
+    stated = finished.metrics
+    assert stated["rows"]["evaluation"] == len(y) == 89
     assert np.mean((probability > 0.5) == (y == 1)) == pytest.approx(stated["accuracy"], abs=1e-12)
-    assert log_loss(y, probability) == pytest.approx(stated["loss"], rel=1e-9)
+    assert log_loss(y, probability) == pytest.approx(stated["log_loss"], rel=1e-9)
     assert model.num_boosted_rounds() == 60
     (event,) = (event for event in finished.evaluations if event["step"] == 60)
-    assert (event["evalLoss"], event["metrics"]["eval/accuracy"]) == (stated["loss"], stated["accuracy"])
+    assert (event["evalLoss"], event["metrics"]["eval/accuracy"]) == (stated["val_loss"], stated["accuracy"])
 
 
 def test_what_is_stored_is_whole(finished):
     output = finished.folder / "output"
-    assert {path.name for path in output.iterdir()} == {"model.json", "metrics.json", "heldout.csv", "manifest.json"}
+    assert {path.name for path in output.iterdir()} == {
+        "model.json",
+        "pipeline.json",
+        "schema.json",
+        "metrics.json",
+        "heldout.csv",
+        "predictions.csv",
+        "manifest.json",
+    }
     verify(output.as_uri())
     (result,) = of_type(finished.events, "result")
     assert (result["bestStep"], result["output"]["uri"]) == (60, output.as_uri())
@@ -103,27 +111,27 @@ def test_checkpoint_holds_the_state_of_the_scorer(finished):
         event["step"]: event["evalLoss"] for event in finished.evaluations
     }
     assert state["scores"]["60"] == min(state["scores"].values()) == finished.metrics["score"]
-    assert state["datasetSHA256"] == finished.metrics["datasetSHA256"]
+    assert state["datasetSHA256"] == finished.metrics["dataset_sha256"]
 
 
 def test_same_seeds_give_the_same_metrics(finished, tmp_path):
     again = run(tmp_path, demo_config(tmp_path))
-    assert again.metrics == finished.metrics
+    assert again.lasting_metrics == finished.lasting_metrics
 
 
 def test_another_seed_gives_other_metrics(finished, tmp_path):
     other = run(tmp_path, with_parameters(demo_config(tmp_path), randomState=7))
-    assert other.metrics["heldOut"] != finished.metrics["heldOut"]
-    assert other.metrics["datasetSHA256"] == finished.metrics["datasetSHA256"]
+    assert other.metrics["log_loss"] != finished.metrics["log_loss"]
+    assert other.metrics["dataset_sha256"] == finished.metrics["dataset_sha256"]
 
 
 def test_evaluation_interval_beyond_the_run_is_clamped_and_said(tmp_path):
     done = run(tmp_path, with_parameters(demo_config(tmp_path, evaluation={"everySteps": 50}), nEstimators=7))
     (totals,) = of_type(done.events, "totals")
     assert (totals["evaluationEverySteps"], totals["requestedEvaluationEverySteps"]) == (7, 50)
-    assert "evaluation every 50 rounds was clamped to the run's 7" in totals["notes"]
+    assert "evaluation every 50 steps was clamped to the run's 7" in totals["notes"]
     assert [event["step"] for event in done.evaluations] == [7]
-    assert done.metrics["bestStep"] == 7
+    assert done.metrics["best_step"] == 7
 
 
 def test_last_round_is_evaluated_whatever_the_interval(tmp_path):
@@ -143,7 +151,7 @@ def test_single_metric_on_accuracy(tmp_path):
     done = run(tmp_path, demo_config(tmp_path, scoring=scoring))
     best = max(event["metrics"]["eval/accuracy"] for event in done.evaluations)
     first = next(event["step"] for event in done.evaluations if event["metrics"]["eval/accuracy"] == best)
-    assert (done.metrics["bestStep"], done.metrics["score"]) == (first, -best)
+    assert (done.metrics["best_step"], done.metrics["score"]) == (first, -best)
 
 
 def test_missing_values_are_trained_on(tmp_path):
@@ -160,7 +168,7 @@ FAULTS = [
     (
         {"scoring": {"strategy": "SingleMetric", "metric": {"name": "eval/acc", "goal": "Maximize"}}},
         ExitCode.CONFIGURATION,
-        'scoring.metric.name: "eval/acc" is no metric of this trainer. Did you mean "eval/auc"? '
+        'scoring.metric.name: "eval/acc" is no metric of a binary_classification. Did you mean "eval/auc"? '
         "It has: eval/loss, eval/accuracy, eval/auc",
     ),
 ]
@@ -209,7 +217,7 @@ def test_stop_request_ends_the_run_with_its_best_model(tmp_path, how):
     done = Finished(tmp_path, ExitCode.STOPPED, read_events(events))
     verify((tmp_path / "output").as_uri())
     (result,) = of_type(done.events, "result")
-    assert result["bestStep"] == done.metrics["bestStep"]
+    assert result["bestStep"] == done.metrics["best_step"]
     last = done.evaluations[-1]["step"]
     assert last < 1_000_000
     assert last in done.stored_checkpoints

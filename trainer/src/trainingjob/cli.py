@@ -28,11 +28,17 @@ def main(arguments: list[str]) -> int:
     run = commands.add_parser("run", help="do the work of a configuration file, without an operator")
     run.add_argument("--config", type=Path, required=True, help="JSON file, as the operator would send it")
     run.add_argument("--output", type=Path, help="folder for checkpoints and model instead of those in the file")
+    ask = commands.add_parser("predict", help="predict for the rows of a file with the model that a tabular run stored")
+    ask.add_argument("--model", required=True, help="folder of the run's output: a path, file:///... or s3://...")
+    ask.add_argument("--data", required=True, help="CSV, Parquet or Excel file: a path, file:///... or s3://...")
+    ask.add_argument("--output", type=Path, required=True, help="CSV file to write")
     options = parser.parse_args(arguments)
     if options.command == "agent":
         from trainingjob.agent.agent import run_agent
 
         return run_agent(dict(os.environ))
+    if options.command == "predict":
+        return _predict(options.model, options.data, options.output)
     try:
         raw = _read(options.config)
         config = parse_config(raw if options.output is None else with_output(raw, options.output))
@@ -41,6 +47,22 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return int(error.code)
     return train_here(config)
+
+
+def _predict(model: str, data: str, output: Path) -> int:
+    # Imported here: the agent of a custom trainer needs none of its libraries.
+    from trainingjob.tabular.predict import predict
+
+    try:
+        sys.stderr.write(f"{predict(_address(model), _address(data), output)}\n")
+    except TrainingError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.code)
+    return 0
+
+
+def _address(text: str) -> str:
+    return text if "://" in text else Path(text).absolute().as_uri()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from trainingjob.exitcodes import ExitCode, TrainingError
+
+Text = TypeVar("Text", bound=str)
 
 
 def invalid(message: str) -> TrainingError:
@@ -54,6 +56,16 @@ class Fields:
     def optional_text(self, name: str) -> str | None:
         return None if self.get(name) is None else self.text(name)
 
+    def choice(self, name: str, known: tuple[Text, ...], default: Text | None = None) -> Text:
+        """One of the texts that are known."""
+        value = self.text(name, default)
+        for text in known:
+            if text == value:
+                return text
+        raise invalid(
+            f"{self.path(name)}: must be one of {', '.join(known)}, not {value!r}.{nearest(value, known)}".rstrip(".")
+        )
+
     def texts(self, name: str) -> list[str]:
         """A list of texts; an absent one is empty."""
         value = self.get(name)
@@ -86,13 +98,24 @@ class Fields:
             raise invalid(f"{self.path(name)}: must be {wanted}, not {shown(value)}")
         return number
 
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise invalid(f"{self.path(name)}: must be true or false, not {shown(value)}")
+        return value
+
+    def left(self) -> list[str]:
+        """Members that nobody has asked for so far."""
+        return [name for name in self._value if name not in self._asked]
+
     def close(self) -> None:
         """Refuses members that were not asked for."""
-        for name in self._value:
-            if name not in self._asked:
-                hint = nearest(name, self._asked)
-                known = ", ".join(sorted(self._asked))
-                raise invalid(f"{self.path(name)}: is not known.{hint} Known here: {known}")
+        for name in self.left():
+            hint = nearest(name, self._asked)
+            known = ", ".join(sorted(self._asked))
+            raise invalid(f"{self.path(name)}: is not known.{hint} Known here: {known}")
 
 
 def shown(value: Any) -> str:

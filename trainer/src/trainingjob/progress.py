@@ -13,10 +13,13 @@ SCORER_FILE = "scorer.json"
 
 @dataclass
 class Progress:
-    """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored."""
+    """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored. `started_at` is when
+    the run's first attempt began to train, `training_seconds` how long all of them trained up to here."""
 
     tracker: BestTracker
     dataset_sha256: str
+    started_at: str
+    training_seconds: float = 0.0
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
 
@@ -26,6 +29,8 @@ class Progress:
             "bestScore": self.tracker.best_score,
             "previousEvalLoss": self.tracker.previous_eval_loss,
             "datasetSHA256": self.dataset_sha256,
+            "startedAt": self.started_at,
+            "trainingSeconds": self.training_seconds,
             "evaluations": self.evaluations,
             "scores": self.scores,
         }
@@ -46,6 +51,8 @@ def read_progress(folder: Path, scoring: Scoring, dataset_sha256: str) -> Progre
         found = Progress(
             tracker=tracker,
             dataset_sha256=document["datasetSHA256"],
+            started_at=str(document["startedAt"]),
+            training_seconds=float(document["trainingSeconds"]),
             evaluations={int(step): metrics for step, metrics in document["evaluations"].items()},
             scores={int(step): float(score) for step, score in document["scores"].items()},
         )

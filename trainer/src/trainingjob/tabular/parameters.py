@@ -1,45 +1,42 @@
 """The configuration of a tabular trainer. Names are those of the TrainingJob; decimals are texts there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from trainingjob.fields import Fields, invalid, nearest, shown
+from trainingjob.tabular.data.preprocessing import Preprocessing, parse_preprocessing
+from trainingjob.tabular.families.known import FAMILIES, MODEL_TYPES, TASKS, Family, owners
+from trainingjob.tabular.hyperparameters import MOST_SEED, Values, changed, parse_hyperparameters
 
-_MOST_SEED = 2**32 - 1
-# XGBoost computes in single precision.
-_MOST_FLOAT = 1e38
-
-MODEL_TYPES = ("xgboost_binary_classification",)
+ClassWeight = Literal["None", "Balanced"]
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Hyper-parameters, named as in XGBoost."""
+class EarlyStopping:
+    """The run ends when so many evaluations in a row did not lower the score by more than `min_delta`."""
 
-    n_estimators: int
-    max_depth: int
-    learning_rate: float
-    subsample: float
-    colsample_bytree: float
-    min_child_weight: float
-    gamma: float
-    reg_alpha: float
-    reg_lambda: float
-    random_state: int
+    patience: int
+    min_delta: float
 
 
 @dataclass(frozen=True)
 class TabularConfig:
-    """What to fit to which rows. `eval_split` is the share of rows held out, stratified by target."""
+    """What to fit to which rows. `eval_split` and `test_split` are shares of the rows."""
 
     model_type: str
+    family: Family
+    task: str
     source: str
     eval_split: float
+    test_split: float
     seed: int
     target: str
     features: tuple[str, ...] | None
-    parameters: Parameters
+    excluded: tuple[str, ...]
+    preprocessing: Preprocessing
+    class_weight: ClassWeight
+    early_stopping: EarlyStopping | None
+    parameters: Values
 
 
 def parse_tabular(value: Any) -> TabularConfig:
@@ -51,62 +48,114 @@ def parse_tabular(value: Any) -> TabularConfig:
         raise invalid(
             f'trainer.tabular.modelType: "{model_type}" is not known.{nearest(model_type, MODEL_TYPES)} Known: {known}'
         )
-    dataset = Fields(fields.require("dataset"), "trainer.tabular.dataset")
-    source = dataset.text("source")
-    eval_split = dataset.decimal(
-        "evalSplit", "0.2", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.2"'
-    )
-    seed = dataset.integer("seed", 42, most=_MOST_SEED)
-    dataset.close()
+    task = next(task for task in TASKS if model_type.endswith(f"_{task}"))
+    family = FAMILIES[model_type.removesuffix(f"_{task}")]
+    source, eval_split, test_split, seed = _dataset(fields.require("dataset"))
+    features, excluded = _names(fields, "features"), _names(fields, "excludeFeatures")
+    if features is not None and excluded is not None:
+        raise invalid("trainer.tabular.excludeFeatures: goes without features; write one of the two")
     config = TabularConfig(
         model_type=model_type,
+        family=family,
+        task=task,
         source=source,
         eval_split=eval_split,
+        test_split=test_split,
         seed=seed,
         target=fields.text("target"),
-        features=_features(fields.get("features")),
-        parameters=_parameters(fields.get("parameters")),
+        features=features,
+        excluded=excluded or (),
+        preprocessing=parse_preprocessing(
+            fields.get("preprocessing"),
+            family.name,
+            native_missing=family.native_missing,
+            native_categories=family.native_categories,
+        ),
+        class_weight=fields.choice("classWeight", get_args(ClassWeight), "None"),
+        early_stopping=_early_stopping(fields.get("earlyStopping")),
+        parameters=parse_hyperparameters(fields.get("parameters"), family.name, family.hyperparameters, owners()),
     )
     fields.close()
+    _check(config)
+    _check_idle(config, changed(fields.get("parameters"), family.hyperparameters))
     return config
 
 
-def _features(value: Any) -> tuple[str, ...] | None:
+def _dataset(value: Any) -> tuple[str, float, float, int]:
+    fields = Fields(value, "trainer.tabular.dataset")
+    source = fields.text("source")
+    eval_split = fields.decimal(
+        "evalSplit", "0.2", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.2"'
+    )
+    test_split = fields.decimal(
+        "testSplit", "0", lambda share: 0 <= share < 1, 'a number of at least 0 and below 1, such as "0.2"'
+    )
+    seed = fields.integer("seed", 42, most=MOST_SEED)
+    fields.close()
+    if eval_split + test_split >= 1:
+        raise invalid(
+            f"trainer.tabular.dataset.testSplit: {test_split:g} and evalSplit {eval_split:g} leave no rows to train on; "
+            "write shares that come to less than 1 together"
+        )
+    return source, eval_split, test_split, seed
+
+
+def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
+    value = fields.get(name)
     if value is None:
         return None
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
         raise invalid(
-            f"trainer.tabular.features: must be a list of column names, not {shown(value)}; leave it out to use all columns"
+            f"{fields.path(name)}: must be a list of column names, not {shown(value)}; leave it out to use all columns"
         )
-    doubled = next((name for name in value if value.count(name) > 1), None)
+    doubled = next((entry for entry in value if value.count(entry) > 1), None)
     if doubled is not None:
-        raise invalid(f'trainer.tabular.features: names "{doubled}" twice; name each column once')
+        raise invalid(f'{fields.path(name)}: names "{doubled}" twice; name each column once')
     return tuple(value)
 
 
-def _parameters(value: Any) -> Parameters:
-    fields = Fields({} if value is None else value, "trainer.tabular.parameters")
-
-    def number(name: str, default: str, fits: Callable[[float], bool], wanted: str) -> float:
-        return fields.decimal(name, default, fits, wanted)
-
-    def share(name: str, default: str) -> float:
-        return number(name, default, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
-
-    def weight(name: str, default: str) -> float:
-        return number(name, default, lambda value: 0 <= value <= _MOST_FLOAT, "a number from 0 to 1e38")
-
-    parameters = Parameters(
-        n_estimators=fields.integer("nEstimators", 100, least=1),
-        max_depth=fields.integer("maxDepth", 6, least=1, most=64),
-        learning_rate=number("learningRate", "0.1", lambda value: 0 < value <= _MOST_FLOAT, "a number above 0"),
-        subsample=share("subsample", "0.8"),
-        colsample_bytree=share("colsampleBytree", "0.8"),
-        min_child_weight=weight("minChildWeight", "1"),
-        gamma=weight("gamma", "0"),
-        reg_alpha=weight("regAlpha", "0"),
-        reg_lambda=weight("regLambda", "1"),
-        random_state=fields.integer("randomState", 42, most=_MOST_SEED),
+def _early_stopping(value: Any) -> EarlyStopping | None:
+    if value is None:
+        return None
+    fields = Fields(value, "trainer.tabular.earlyStopping")
+    found = EarlyStopping(
+        patience=fields.integer("patience", least=1),
+        min_delta=fields.decimal("minDelta", "0", lambda delta: delta >= 0, "a number of at least 0"),
     )
     fields.close()
-    return parameters
+    return found
+
+
+def _check(config: TabularConfig) -> None:
+    """What goes together."""
+    where, family = "trainer.tabular", config.family.name
+    if config.class_weight != "None" and config.task == "regression":
+        raise invalid(f"{where}.classWeight: goes with a classification; leave it out for {config.model_type}")
+    if config.early_stopping is not None and config.family.steps is None:
+        raise invalid(f"{where}.earlyStopping: {family} is fitted at once and cannot stop early; leave it out")
+    if config.target in config.excluded:
+        raise invalid(
+            f'{where}.excludeFeatures: names the target "{config.target}", which is never a feature; leave it out'
+        )
+
+
+def _check_idle(config: TabularConfig, given: frozenset[str]) -> None:
+    """Parameters that the library would pass over in silence beside the others. One that has its default is none: the operator
+    names all of them."""
+    chosen, where = config.parameters, "trainer.tabular.parameters"
+    if config.family.name == "catboost" and chosen["bootstrap_type"] in ("Bayesian", "No") and "subsample" in given:
+        raise invalid(f"{where}.subsample: goes with bootstrapType MVS or Bernoulli; leave it out")
+    if config.family.name == "lightgbm" and chosen["bagging_freq"] == 0 and "baggingFraction" in given:
+        raise invalid(
+            f"{where}.baggingFraction: goes with a baggingFreq above 0; leave it out, or write baggingFreq: 1"
+        )
+    if config.family.name != "svm":
+        return
+    kernel = chosen["kernel"]
+    for name, kernels in (("degree", ("poly",)), ("coef0", ("poly", "sigmoid")), ("gamma", ("rbf", "poly", "sigmoid"))):
+        if name in given and kernel not in kernels:
+            raise invalid(f"{where}.{name}: goes with kernel {' or '.join(kernels)}, not with {kernel}; leave it out")
+    if "epsilon" in given and config.task != "regression":
+        raise invalid(f"{where}.epsilon: goes with svm_regression; leave it out")
+    if "randomState" in given and config.task == "regression":
+        raise invalid(f"{where}.randomState: nothing is left to chance in svm_regression; leave it out")

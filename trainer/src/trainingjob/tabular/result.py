@@ -5,4 +5,7 @@ def lowest(evaluations: dict[int, dict[str, float]]) -> dict[str, float]:
     """What the step of lowest eval loss would have been, for whoever compares the two."""
     step = min(evaluations, key=lambda step: evaluations[step]["eval/loss"])
     found = evaluations[step]
-    return {"step": step, "loss": found["eval/loss"], "accuracy": found["eval/accuracy"]}
+    return {
+        "step": step,
+        **{name.removeprefix("eval/"): value for name, value in found.items() if name.startswith("eval/")},
+    }

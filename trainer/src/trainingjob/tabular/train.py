@@ -1,13 +1,10 @@
-"""Gradient boosting on a table: trained round by round, evaluated every N rounds, with the best step's model as the result."""
+"""A tabular job: trained step by step, evaluated every N steps, with the best step's model as the result."""
 
-import json
 import math
 import tempfile
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
 
 from trainingjob import reporting
 from trainingjob.config import Config
@@ -18,13 +15,13 @@ from trainingjob.progress import Progress, read_progress
 from trainingjob.result import fetch_best
 from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
-from trainingjob.storage.manifest import Damaged, store_verified
-from trainingjob.tabular.booster import MODEL_FILE, boost, booster, load, matrix
-from trainingjob.tabular.data import Floats, Split, Table, read_table, split_rows, write_rows
+from trainingjob.storage.manifest import Damaged
+from trainingjob.tabular.earlystopping import exhausted
+from trainingjob.tabular.families.family import FamilyModule, Predictor, Trainable, family_module
+from trainingjob.tabular.output import Output, store_output
 from trainingjob.tabular.parameters import TabularConfig
-from trainingjob.tabular.result import lowest
-
-_METRICS = ("eval/loss", "eval/accuracy", "eval/auc")
+from trainingjob.tabular.prepare import Part, Prepared, prepare
+from trainingjob.tabular.tasks.task import Task, task_named
 
 
 def train(config: Config, version: str) -> ExitCode:
@@ -41,17 +38,20 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("checkpoints: a tabular job needs checkpoints with a uri, and storage.checkpoints")
     if config.storage.output is None:
         raise invalid("output: a tabular job needs output with a uri, and storage.output")
-    _check_scoring(config.scoring)
+    task = task_named(tabular.task)
+    _check_scoring(config.scoring, task)
     _stage("Loading", tabular.source)
-    table = read_table(tabular.source, tabular.target, tabular.features)
-    split = split_rows(table, tabular.eval_split, tabular.seed)
-    sizes = {"samples": len(table.y), "trainSamples": len(split.train), "evalSamples": len(split.held_out)}
-    reporting.emit({"type": "dataset", **sizes, "sha256": table.sha256})
+    family = family_module(tabular.family.name)
+    prepared = prepare(tabular, task)
+    split = prepared.split
+    samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
+    sizes = {"samples": samples, "trainSamples": len(split.train), "evalSamples": len(split.held_out)}
+    reporting.emit({"type": "dataset", **sizes, "sha256": prepared.table.sha256})
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
-    run = _Run(config, tabular, table, split, keeper)
+    run = _Run(config, tabular, task, family, prepared, keeper)
     if config.resume is not None:
         run.resume(config.resume)
-    stopped = run.boost()
+    stopped = run.train()
     _stage("Uploading", config.storage.output)
     run.store_output(config.storage.output, version)
     return ExitCode.STOPPED if stopped else ExitCode.SUCCESS
@@ -59,60 +59,73 @@ def train(config: Config, version: str) -> ExitCode:
 
 class _Run:
     def __init__(
-        self, config: Config, tabular: TabularConfig, table: Table, split: Split, keeper: CheckpointKeeper
+        self,
+        config: Config,
+        tabular: TabularConfig,
+        task: Task,
+        family: FamilyModule,
+        prepared: Prepared,
+        keeper: CheckpointKeeper,
     ) -> None:
-        self._parameters, self._scoring = tabular.parameters, config.scoring
-        self._rounds = tabular.parameters.n_estimators
-        self._table, self._split, self._keeper = table, split, keeper
-        self._train = matrix(table, split.train)
-        self._held_out = matrix(table, split.held_out)
-        self._progress = Progress(BestTracker(config.scoring), table.sha256)
-        self._booster = booster(tabular.parameters, [self._train, self._held_out])
-        self._done = 0
+        self._tabular, self._scoring, self._task, self._family = tabular, config.scoring, task, family
+        self._prepared, self._keeper = prepared, keeper
+        steps = tabular.family.steps
+        self._steps: int = 1 if steps is None else tabular.parameters[steps]
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256, started_at=now)
+        self._model: Trainable = family.begin(prepared.problem, None)
         self._saved = 0
-        wanted = config.evaluation_every_steps or max(1, self._rounds // 10)
-        self._every = min(wanted, self._rounds)
+        wanted = config.evaluation_every_steps or max(1, self._steps // 10)
+        self._every = min(wanted, self._steps)
         self._log_every = max(1, self._every // 4)
-        notes = [f"train loss is reported every {self._log_every} rounds"]
+        notes = [f"train loss is reported every {self._log_every} steps", *prepared.notes]
         if wanted > self._every:
-            notes.append(f"evaluation every {wanted} rounds was clamped to the run's {self._rounds}")
+            notes.append(f"evaluation every {wanted} steps was clamped to the run's {self._steps}")
         reporting.emit(
             {
                 "type": "totals",
-                "totalSteps": self._rounds,
+                "totalSteps": self._steps,
                 "evaluationEverySteps": self._every,
                 "requestedEvaluationEverySteps": wanted,
                 "checkpointEverySteps": (config.checkpoints and config.checkpoints.every_steps) or self._every,
-                "notes": notes,
+                "notes": [note[:1000] for note in notes[:16]],
             }
         )
 
     def resume(self, checkpoints: tuple[Resumable, ...]) -> None:
         """Goes on from the first checkpoint that is good, with its model and all that the run knew then."""
+        file = self._tabular.family.model_file
         with tempfile.TemporaryDirectory(prefix="resume-") as name:
             folder = Path(name) / "checkpoint"
 
             def take(checkpoint: Resumable) -> None:
-                progress = read_progress(folder, self._scoring, self._table.sha256)
+                progress = read_progress(folder, self._scoring, self._prepared.table.sha256)
                 try:
-                    model = booster(self._parameters, [self._train, self._held_out], folder / MODEL_FILE)
-                    rounds = model.num_boosted_rounds()
+                    model = self._family.begin(self._prepared.problem, folder / file)
                 except ValueError as error:
-                    raise Damaged(f"{MODEL_FILE} cannot be used: {str(error).splitlines()[0]}") from error
-                if rounds != checkpoint.step or rounds > self._rounds:
-                    raise Damaged(f"{MODEL_FILE} has {rounds} rounds; the run has {self._rounds}")
-                self._progress, self._booster, self._done = progress, model, rounds
+                    raise Damaged(f"{file} cannot be used: {str(error).splitlines()[0]}") from error
+                if model.done != checkpoint.step or model.done > self._steps:
+                    raise Damaged(f"{file} has {model.done} steps; the run has {self._steps}")
+                self._progress, self._model = progress, model
 
             take_first_good(checkpoints, folder, take)
-        self._saved = self._done
+        self._saved = self._model.done
 
-    def boost(self) -> bool:
-        """Trains all rounds, or until a stop is asked for; the last round is evaluated in either case."""
+    def train(self) -> bool:
+        """Trains all steps, or until a stop is asked for; the last step is evaluated in either case.
+
+        Returns:
+            Whether a stop was asked for before the end.
+        """
         _stage("Training")
-        for step in range(self._done + 1, self._rounds + 1):
-            boost(self._booster, self._train, self._parameters.random_state, step)
+        step = self._model.done
+        while step < self._steps and not self._stops_early():
+            begun = time.monotonic()
+            step = self._next(step)
+            self._model.advance(step)
+            self._progress.training_seconds += time.monotonic() - begun
             stop = reporting.should_stop()
-            last = stop or step == self._rounds
+            last = stop or step == self._steps
             evaluates = last or step % self._every == 0
             if evaluates or step % self._log_every == 0:
                 reporting.report(step, {"train/loss": self._train_loss()})
@@ -125,46 +138,52 @@ class _Run:
                 else:
                     self._save(step)
                     _stage("Training")
-            if last:
-                return step < self._rounds
+            if stop:
+                return step < self._steps
         return False
 
     def store_output(self, uri: str, version: str) -> None:
-        """Stores the best step's model with its metrics and the held-out rows, and reports where."""
-        with tempfile.TemporaryDirectory(prefix="output-") as name:
-            folder = Path(name) / "output"
-            folder.mkdir()
+        """Stores the best step's model with all that belongs to it, and reports where."""
+        with tempfile.TemporaryDirectory(prefix="best-") as name:
             best = fetch_best(self._progress, self._keeper, Path(name))
-            model = load(Path(name) / MODEL_FILE)
-            model.save_model(str(folder / MODEL_FILE))
-            write_rows(folder / "heldout.csv", self._table, self._split.held_out)
-            metrics = self._measure(model)
-            document = {
-                "bestStep": best,
-                "score": self._progress.scores[best],
-                "heldOut": {
-                    "rows": len(self._split.held_out),
-                    **{key.removeprefix("eval/"): value for key, value in metrics.items()},
-                },
-                "train": {"rows": len(self._split.train), "loss": self._progress.evaluations[best]["train/loss"]},
-                "target": self._table.target,
-                "features": list(self._table.features),
-                "datasetSHA256": self._table.sha256,
-                "lowestEvalLoss": lowest(self._progress.evaluations),
-            }
-            (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n")
-            sha = store_verified(folder, uri, best, version)
+            path = Path(name) / self._tabular.family.model_file
+            model = self._family.load(path, self._task.name, len(self._prepared.classes))
+            output = Output(self._tabular, self._task, self._prepared, self._progress, best, model, path)
+            sha = store_output(output, uri, version)
+            metrics = self._measure(model, self._prepared.held_out)
         result = {"type": "result", "bestStep": best, "output": {"uri": uri, "manifestSHA256": sha}, "metrics": metrics}
         reporting.emit(result)
 
+    def _next(self, step: int) -> int:
+        """Up to which step to train before anything else is looked at."""
+        if not self._family.SEGMENTED:
+            return step + 1
+        # At the same steps in every attempt, wherever this one began.
+        marks = (step // width * width + width for width in (self._every, self._log_every))
+        return min(self._steps, *marks)
+
+    def _is_exhausted(self) -> bool:
+        rule = self._tabular.early_stopping
+        return rule is not None and exhausted(self._progress.scores, rule)
+
+    def _stops_early(self) -> bool:
+        if not self._is_exhausted():
+            return False
+        rule = self._tabular.early_stopping
+        assert rule is not None
+        message = f"{rule.patience} evaluations in a row lowered the score by no more than {rule.min_delta:g}; training ends early"
+        reporting.emit({"type": "alert", "name": "EarlyStopped", "severity": "Info", "message": message})
+        return True
+
     def _save(self, step: int) -> None:
         _stage("Checkpointing")
-        self._keeper.save(lambda folder: self._booster.save_model(str(folder / MODEL_FILE)), step, self._progress)
+        file = self._tabular.family.model_file
+        self._keeper.save(lambda folder: self._model.save(folder / file), step, self._progress)
         self._saved = step
 
     def _evaluate(self, step: int, *, is_last: bool) -> None:
         _stage("Evaluating")
-        metrics = self._measure(self._booster)
+        metrics = self._measure(self._model, self._prepared.held_out)
         train_loss = self._train_loss()
         if not math.isfinite(metrics["eval/loss"]) or not math.isfinite(train_loss):
             raise TrainingError(
@@ -180,30 +199,27 @@ class _Run:
         if scored.is_best:
             parts = ", ".join(f"{name} {value:.4f}" for name, value in scored.score.components.items())
             print(f"new best: step {step}, score {scored.score.score:.6f} ({parts})", flush=True)  # noqa: T201
-        if self._keeper.due(step, is_best=scored.is_best, is_last=is_last):
+        if self._keeper.due(step, is_best=scored.is_best, is_last=is_last or self._is_exhausted()):
             self._save(step)
         if not is_last:
             _stage("Training")
 
     def _train_loss(self) -> float:
-        return float(log_loss(self._table.y[self._split.train], self._booster.predict(self._train), labels=[0, 1]))
+        part = self._prepared.train
+        return self._task.loss(part.y, self._model.predict(part.x))
 
-    def _measure(self, model: Any) -> dict[str, float]:
-        """Loss, accuracy and area under the curve on the held-out rows."""
-        truth = self._table.y[self._split.held_out]
-        probability: Floats = np.asarray(model.predict(self._held_out))
-        return {
-            "eval/loss": float(log_loss(truth, probability, labels=[0, 1])),
-            "eval/accuracy": float(np.mean((probability > 0.5) == (truth == 1))),
-            "eval/auc": float(roc_auc_score(truth, probability)),
-        }
+    def _measure(self, model: Predictor, part: Part) -> dict[str, float]:
+        """Loss and metrics on rows, as an evaluation names them."""
+        predicted = model.predict(part.x)
+        found = {"loss": self._task.loss(part.y, predicted), **self._task.evaluate(part.y, predicted)}
+        return {f"eval/{name}": value for name, value in found.items()}
 
 
-def _check_scoring(scoring: Scoring) -> None:
-    name = scoring.metric
-    if name is not None and name not in _METRICS:
+def _check_scoring(scoring: Scoring, task: Task) -> None:
+    name, known = scoring.metric, ("eval/loss", *(f"eval/{metric}" for metric in task.metrics))
+    if name is not None and name not in known:
         raise invalid(
-            f'scoring.metric.name: "{name}" is no metric of this trainer.{nearest(name, _METRICS)} It has: {", ".join(_METRICS)}'
+            f'scoring.metric.name: "{name}" is no metric of a {task.name}.{nearest(name, known)} It has: {", ".join(known)}'
         )
 
 

@@ -1,0 +1,1 @@
+"""One module for each library: how its models are trained, stored and asked."""

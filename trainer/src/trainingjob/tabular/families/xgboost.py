@@ -1,0 +1,105 @@
+"""XGBoost's booster, made so that a run that goes on from a file gives what it would have given without a break."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.families.family import Problem, plain_names
+from trainingjob.tabular.predicted import Predicted, of_classes, of_two
+
+SEGMENTED = False
+
+_SEEDS = 2**31
+_OBJECTIVES = {
+    "regression": "reg:squarederror",
+    "binary_classification": "binary:logistic",
+    "multiclass_classification": "multi:softprob",
+}
+
+
+def begin(problem: Problem, model: Path | None) -> "Boosting":
+    names = plain_names(problem.names, "[]<")
+    kinds = ["c" if index in problem.categorical else "q" for index in range(len(names))]
+    train = problem.train
+    rows = xgb.DMatrix(
+        train.x, label=train.y, weight=train.weight, feature_names=names, feature_types=kinds, enable_categorical=True
+    )
+    booster = xgb.Booster(_parameters(problem), [rows], model_file=None if model is None else str(model))
+    return Boosting(booster, problem.task, rows, problem.parameters["random_state"])
+
+
+def load(path: Path, task: str, classes: int) -> "Boosted":
+    booster = xgb.Booster(model_file=str(path))
+    return Boosted(booster, task, list(booster.feature_names or []), list(booster.feature_types or []))
+
+
+class Boosted:
+    """A booster that is asked."""
+
+    def __init__(self, booster: Any, task: str, names: list[str], kinds: list[str]) -> None:
+        self._booster, self._task, self._names, self._kinds = booster, task, names, kinds
+
+    def predict(self, x: Floats) -> Predicted:
+        found = np.asarray(self._booster.predict(self._matrix(x)), dtype=np.float64)
+        if self._task == "regression":
+            return Predicted(found)
+        return of_two(found) if self._task == "binary_classification" else of_classes(found)
+
+    def _matrix(self, x: Floats) -> Any:
+        return xgb.DMatrix(x, feature_names=self._names, feature_types=self._kinds, enable_categorical=True)
+
+    def importance(self) -> tuple[str, Floats]:
+        gains = self._booster.get_score(importance_type="total_gain")
+        return "total gain", np.array([float(gains.get(name, 0)) for name in self._names])
+
+
+class Boosting(Boosted):
+    """A booster that is trained."""
+
+    def __init__(self, booster: Any, task: str, rows: Any, seed: int) -> None:
+        super().__init__(booster, task, rows.feature_names, rows.feature_types)
+        self._rows, self._seed = rows, seed
+        self._matrices: list[tuple[Floats, Any]] = []
+
+    @property
+    def done(self) -> int:
+        return int(self._booster.num_boosted_rounds())
+
+    def advance(self, to: int) -> None:
+        for step in range(self.done + 1, to + 1):
+            self._boost(step)
+
+    def save(self, path: Path) -> None:
+        self._booster.save_model(str(path))
+
+    def _matrix(self, x: Floats) -> Any:
+        # Kept: the booster remembers what its trees so far say of a matrix that it has seen.
+        for known, matrix in self._matrices:
+            if known is x:
+                return matrix
+        self._matrices.append((x, super()._matrix(x)))
+        return self._matrices[-1][1]
+
+    def _boost(self, step: int) -> None:
+        """Trains one round, numbered from 1. Its chances depend on the seed and the round alone, never on earlier rounds.
+
+        XGBoost draws which rows and columns a tree sees from generators that live as long as the process, so a booster that
+        was loaded would draw others. A new seed begins the rows' generator anew; leaving the tree method and coming back, the
+        columns'.
+        """
+        # Times a large prime: neighbouring seeds must not share rounds.
+        seed = (self._seed * 1_000_003 + step - 1) % _SEEDS
+        self._booster.set_param({"tree_method": "approx", "seed": seed})
+        # Parameters take effect when the booster is asked for something.
+        self._booster.save_config()
+        self._booster.set_param({"tree_method": "hist"})
+        self._booster.update(self._rows, step - 1)
+
+
+def _parameters(problem: Problem) -> dict[str, Any]:
+    chosen = {name: value for name, value in problem.parameters.items() if name not in ("n_estimators", "random_state")}
+    classes = {"num_class": problem.classes} if problem.task == "multiclass_classification" else {}
+    return {"objective": _OBJECTIVES[problem.task], "tree_method": "hist", **classes, **chosen}

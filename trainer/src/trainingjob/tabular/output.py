@@ -1,0 +1,125 @@
+"""What a run leaves: the model, what makes it usable, and what it is worth."""
+
+import csv
+import json
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from trainingjob.storage.manifest import store_verified
+from trainingjob.tabular.data.column import Column
+from trainingjob.tabular.data.split import Rows
+from trainingjob.tabular.families.family import Predictor
+from trainingjob.tabular.outline import write_schema
+from trainingjob.tabular.parameters import TabularConfig
+from trainingjob.tabular.predictions import write_predictions
+from trainingjob.tabular.prepare import Part, Prepared
+from trainingjob.tabular.progress import Progress
+from trainingjob.tabular.result import lowest
+from trainingjob.tabular.tasks.task import Task
+
+METRICS_FILE = "metrics.json"
+ROWS_FILE = "heldout.csv"
+PREDICTIONS_FILE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is known at the end of a run; `model` is that of the best step, and lies at `model_path`."""
+
+    tabular: TabularConfig
+    task: Task
+    prepared: Prepared
+    progress: Progress
+    best: int
+    model: Predictor
+    model_path: Path
+
+
+def store_output(output: Output, uri: str, version: str) -> str:
+    """Writes the files, stores them and reads them back.
+
+    Returns:
+        SHA-256 of the manifest.
+
+    Raises:
+        TrainingError: exit code 6 when storage fails.
+    """
+    prepared = output.prepared
+    with tempfile.TemporaryDirectory(prefix="output-") as name:
+        folder = Path(name)
+        shutil.copyfile(output.model_path, folder / output.model_path.name)
+        prepared.pipeline.write(folder)
+        write_schema(folder, output.tabular.model_type, prepared, output.model_path.name)
+        write_rows(folder / ROWS_FILE, prepared, prepared.test.rows)
+        predicted = output.model.predict(prepared.test.x)
+        write_predictions(folder / PREDICTIONS_FILE, predicted, prepared.classes)
+        document = measured(output, version)
+        (folder / METRICS_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return store_verified(folder, uri, output.best, version)
+
+
+def measured(output: Output, version: str) -> dict[str, Any]:
+    """The content of metrics.json. What could not be computed is absent, and `not_computed` says why."""
+    tabular, prepared, progress, task = output.tabular, output.prepared, output.progress, output.task
+    split = prepared.split
+    test = prepared.test
+    found, absent = task.report(test.y, output.model.predict(test.x), prepared.classes)
+    # Clocks of two pods may differ; a run does not end before it began.
+    started = datetime.fromisoformat(progress.started_at)
+    steps = {} if tabular.family.steps is None else {tabular.family.steps: output.best}
+    return {
+        "model_type": tabular.model_type,
+        "best_step": output.best,
+        "score": progress.scores[output.best],
+        **steps,
+        "measured_on": "test" if split.has_test else "evaluation",
+        "rows": {
+            "train": len(split.train),
+            "evaluation": len(split.held_out),
+            **({"test": len(split.test)} if split.has_test else {}),
+        },
+        **found,
+        **_part(output, prepared.held_out, "val"),
+        **_part(output, prepared.train, "train"),
+        "training_seconds": progress.training_seconds,
+        "start": progress.started_at,
+        "end": max(datetime.now(UTC), started).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "target": tabular.target,
+        "parameters": dict(tabular.parameters),
+        "seed": tabular.seed,
+        "dataset_sha256": prepared.table.sha256,
+        "lowest_eval_loss": lowest(progress.evaluations),
+        "versions": {
+            "trainingjob": version,
+            "python": platform.python_version(),
+            **{name: version_of(name) for name in sorted({"numpy", "scikit-learn", tabular.family.library})},
+        },
+        "not_computed": absent,
+    }
+
+
+def write_rows(path: Path, prepared: Prepared, rows: Rows) -> None:
+    """Writes rows with features and target as CSV; cells are written so that they read back the same."""
+    table = prepared.table
+    assert table.target is not None
+    columns: list[Column] = [*table.features, table.target]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([column.name for column in columns])
+        for row in rows:
+            writer.writerow([column.text(int(row)) for column in columns])
+
+
+def _part(output: Output, part: Part, prefix: str) -> dict[str, float]:
+    predicted = output.model.predict(part.x)
+    second = "mae" if output.task.name == "regression" else "accuracy"
+    return {
+        f"{prefix}_loss": output.task.loss(part.y, predicted),
+        f"{prefix}_{second}": output.task.evaluate(part.y, predicted)[second],
+    }

@@ -1,0 +1,110 @@
+"""From the configuration to what a model is fitted to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainingjob.tabular.data.column import Floats, Kind
+from trainingjob.tabular.data.faults import bad_data
+from trainingjob.tabular.data.pipeline import Matrix, Pipeline, complete, fit
+from trainingjob.tabular.data.split import Rows, Split, split_rows
+from trainingjob.tabular.data.table import Selection, Table, read_table
+from trainingjob.tabular.families.family import Problem, Sample
+from trainingjob.tabular.parameters import TabularConfig
+from trainingjob.tabular.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that a model is measured on."""
+
+    rows: Rows
+    x: Floats
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs of the data. `test` is `held_out` where there is no test part. `notes` are sentences for the user."""
+
+    table: Table
+    split: Split
+    pipeline: Pipeline
+    problem: Problem
+    classes: tuple[str, ...]
+    train: Part
+    held_out: Part
+    test: Part
+    notes: tuple[str, ...]
+
+
+def prepare(tabular: TabularConfig, task: Task) -> Prepared:
+    """Reads, splits and transforms; the pipeline is fitted on the training rows alone.
+
+    Raises:
+        TrainingError: exit code 3 for data that cannot be used, exit code 6 when storage does not answer.
+    """
+    kinds: dict[str, Kind] = dict(tabular.preprocessing.kinds)
+    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds)
+    table = read_table(tabular.source, selection)
+    y, classes = task.encode(table)
+    notes: list[str] = []
+    rows = _usable(tabular, table, y, notes)
+    split = split_rows(
+        y, rows, tabular.eval_split, tabular.test_split, tabular.seed, stratified=tabular.task != "regression"
+    )
+    pipeline, left_out = fit(
+        table.features,
+        split.train,
+        tabular.preprocessing,
+        tabular.preprocessing.encoding or tabular.family.encoding,
+        tabular.preprocessing.scaling or tabular.family.scaling,
+    )
+    train, held_out = (pipeline.transform(table.features, part) for part in (split.train, split.held_out))
+    test = pipeline.transform(table.features, split.test) if split.has_test else held_out
+    weight = _balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
+    problem = Problem(
+        task=tabular.task,
+        classes=len(classes),
+        names=train.names,
+        categorical=train.categorical,
+        parameters=tabular.parameters,
+        train=Sample(train.x, y[train.kept], weight),
+    )
+    held_out_part = _part(held_out, y)
+    return Prepared(
+        table=table,
+        split=split,
+        pipeline=pipeline,
+        problem=problem,
+        classes=classes,
+        train=_part(train, y),
+        held_out=held_out_part,
+        test=_part(test, y) if split.has_test else held_out_part,
+        notes=(*notes, *left_out),
+    )
+
+
+def _usable(tabular: TabularConfig, table: Table, y: Floats, notes: list[str]) -> Rows:
+    rows = np.arange(len(y))
+    if tabular.preprocessing.imputing != "Drop":
+        return rows
+    # A column without any value would drop every row; it is left out by itself.
+    columns = tuple(column for column in table.features if not np.all(np.isnan(column.values)))
+    kept: Rows = rows[complete(columns, rows)]
+    if len(kept) == 0:
+        raise bad_data(f"{table.source}: every row lacks a value; choose another preprocessing.imputing than Drop")
+    if len(kept) < len(rows):
+        notes.append(f"{len(rows) - len(kept)} of {len(rows)} rows lack a value and are left out")
+    return kept
+
+
+def _part(matrix: Matrix, y: Floats) -> Part:
+    return Part(matrix.kept, matrix.x, y[matrix.kept])
+
+
+def _balanced(y: Floats) -> Floats:
+    """Weights of rows, so that each class weighs the same in all and the mean weight is 1."""
+    classes, places, counts = np.unique(y, return_inverse=True, return_counts=True)
+    weights: Floats = (len(y) / (len(classes) * counts))[places]
+    return weights

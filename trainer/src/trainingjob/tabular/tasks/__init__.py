@@ -1,0 +1,1 @@
+"""What is predicted: a number, one of two classes, or one of several."""

@@ -1,0 +1,255 @@
+"""`trainer.tabular`: each family's parameters, what goes together, and that resource and trainer know the same."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from tests.test_config import dataset, parameters, tabular
+from trainingjob.config import parse_config
+from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.tabular.data.column import KINDS
+from trainingjob.tabular.data.preprocessing import Encoding, Imputing, Scaling
+from trainingjob.tabular.families.known import FAMILIES, MODEL_TYPES, owners
+from trainingjob.tabular.hyperparameters import (
+    Choice,
+    Decimal,
+    Flag,
+    Hyperparameter,
+    Integer,
+    WordOrDecimal,
+    python_name,
+)
+from trainingjob.tabular.parameters import EarlyStopping, TabularConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+def of(model_type, **members):
+    return tabular(modelType=model_type, **members)
+
+
+def set_for(model_type, **members):
+    return of(model_type, parameters=members)
+
+
+WRONG = [
+    (parameters(numLeaves=31), "numLeaves: is a parameter of lightgbm, not of xgboost. Those of xgboost: nEstimators,"),
+    (parameters(preset="Fast"), "preset: is a parameter of lightgbm, not of xgboost."),
+    (
+        set_for("catboost_regression", nEstimators=5),
+        "nEstimators: is a parameter of xgboost, lightgbm and random_forest",
+    ),
+    (set_for("lightgbm_regression", preset="Quick"), "preset: must be one of Default, Large, Fast, HighAccuracy"),
+    (set_for("lightgbm_regression", numLeafs=5), 'numLeafs: is not known. Did you mean "numLeaves"?'),
+    (
+        set_for("lightgbm_regression", baggingFreq=0, baggingFraction="0.5"),
+        "baggingFraction: goes with a baggingFreq above 0",
+    ),
+    (set_for("catboost_regression", bootstrapType="No", subsample="0.5"), "subsample: goes with bootstrapType MVS or"),
+    (set_for("catboost_regression", bootstrapType="MSV"), "not 'MSV'. Did you mean \"MVS\"?"),
+    (
+        set_for("random_forest_regression", maxFeatures="2"),
+        "maxFeatures: must be auto, sqrt, log2 or a number above 0 and at",
+    ),
+    (
+        set_for("random_forest_regression", maxFeatures="many"),
+        "maxFeatures: must be auto, sqrt, log2 or a number above 0",
+    ),
+    (set_for("random_forest_regression", bootstrap="yes"), "bootstrap: must be true or false, not 'yes'"),
+    (set_for("svm_regression", gamma="0"), "gamma: must be scale, auto or a number above 0, not '0'"),
+    (set_for("svm_regression", degree=2), "degree: goes with kernel poly, not with rbf; leave it out"),
+    (
+        set_for("svm_regression", kernel="linear", gamma="1"),
+        "gamma: goes with kernel rbf or poly or sigmoid, not with linear",
+    ),
+    (set_for("svm_binary_classification", epsilon="1"), "epsilon: goes with svm_regression"),
+    (set_for("svm_regression", randomState=1), "randomState: nothing is left to chance in svm_regression"),
+    (dataset(testSplit="1"), "testSplit: must be a number of at least 0 and below 1"),
+    (dataset(evalSplit="0.5", testSplit="0.5"), "testSplit: 0.5 and evalSplit 0.5 leave no rows to train on"),
+    (tabular(features=["a"], excludeFeatures=["b"]), "excludeFeatures: goes without features; write one of the two"),
+    (tabular(excludeFeatures=["y"]), 'excludeFeatures: names the target "y", which is never a feature'),
+    (tabular(preprocessing={"imputing": "mean"}), "imputing: must be one of Mean, Median,"),
+    (tabular(preprocessing={"fillValue": "0"}), "fillValue: goes with imputing: Constant; write both or neither"),
+    (tabular(preprocessing={"imputing": "Constant"}), "fillValue: goes with imputing: Constant; write both or neither"),
+    (
+        tabular(preprocessing={"columnTypes": {"a": "Date"}}),
+        "columnTypes: must be a list of objects with name and type",
+    ),
+    (
+        tabular(preprocessing={"columnTypes": [{"name": "a", "type": "Text"}]}),
+        "columnTypes[0].type: must be one of Numeric",
+    ),
+    (tabular(preprocessing={"columnTypes": [{"name": "a", "type": "Date"}] * 2}), 'columnTypes: names "a" twice'),
+    (of("svm_regression", preprocessing={"imputing": "Native"}), "imputing: svm cannot train on missing values"),
+    (
+        of("svm_regression", preprocessing={"encoding": "Native"}),
+        "encoding: svm cannot train on categories as they are",
+    ),
+    (of("svm_regression", earlyStopping={"patience": 1}), "earlyStopping: svm is fitted at once and cannot stop early"),
+    (tabular(earlyStopping={}), "earlyStopping.patience: must be a whole number of at least 1, not nothing"),
+    (tabular(earlyStopping={"patience": 0}), "earlyStopping.patience: must be a whole number of at least 1, not 0"),
+    (of("xgboost_regression", classWeight="Balanced"), "classWeight: goes with a classification"),
+]
+
+
+@pytest.mark.parametrize(("value", "sentence"), WRONG, ids=[sentence[:60] for _, sentence in WRONG])
+def test_wrong_configuration(value, sentence):
+    with pytest.raises(TrainingError) as caught:
+        parse_config(value)
+    assert caught.value.code == ExitCode.CONFIGURATION
+    assert str(caught.value).startswith("trainer.tabular.")
+    assert sentence in str(caught.value)
+
+
+def from_node(program: str) -> Any:
+    """What a module for Node prints as JSON, in the project's root."""
+    node = ROOT / "node_modules" / ".bin" / "node"
+    if not node.exists() or shutil.which("sh") is None:
+        pytest.skip("the project's Node packages are not installed")
+    command = [node, "--input-type=module", "-e", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)
+    return json.loads(done.stdout)
+
+
+def crd_properties():
+    """`spec.trainer.tabular` of the resource, read with the YAML package of the project's other half."""
+    return from_node("""
+        import { parse } from 'yaml';
+        import { readFileSync } from 'node:fs';
+        const text = readFileSync('crds/trainingjobs.yaml', 'utf8');
+        const schema = parse(text).spec.versions[0].schema.openAPIV3Schema;
+        console.log(JSON.stringify(schema.properties.spec.properties.trainer.properties.tabular.properties));
+    """)
+
+
+def test_operator_and_trainer_have_the_same_defaults_and_presets():
+    defaults, presets = from_node("""
+        import { tabularDefaults, tabularPresets } from './controller/api/tabulardefaults.ts';
+        console.log(JSON.stringify([tabularDefaults, tabularPresets]));
+    """)
+    for name, family in FAMILIES.items():
+        mine = {entry.name: entry.default for entry in family.hyperparameters.known}
+        assert {"preset": "Default", **mine} == {"preset": "Default", **defaults.pop(name)}
+    assert defaults == {}
+    assert presets == FAMILIES["lightgbm"].hyperparameters.presets
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_parameters_that_the_operator_fills_in_are_taken(model_type):
+    family = next(family for name, family in FAMILIES.items() if model_type.startswith(f"{name}_"))
+    filled = {entry.name: entry.default for entry in family.hyperparameters.known if entry.default is not None}
+    found, alone = (parse_config(set_for(model_type, **given)).trainer for given in (filled, {}))
+    assert isinstance(found, TabularConfig)
+    assert isinstance(alone, TabularConfig)
+    assert found.parameters == alone.parameters
+
+
+def chosen_for(entry: Hyperparameter) -> Any:
+    """A value that is not the default."""
+    if isinstance(entry, Integer):
+        return (entry.default or entry.least) + 1
+    if isinstance(entry, Choice):
+        return next(word for word in entry.known if word != entry.default)
+    if isinstance(entry, Flag):
+        return not entry.default
+    return "0.515625"
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_every_parameter_of_a_family_lands_in_the_configuration(family):
+    # Parameters that go with others.
+    company = {"degree": {"kernel": "poly"}, "coef0": {"kernel": "sigmoid"}}
+    for entry in family.hyperparameters.known:
+        value = chosen_for(entry)
+        given = {entry.name: value, **company.get(entry.name, {})}
+        task = "regression" if entry.name != "randomState" else "binary_classification"
+        found = parse_config(tabular(modelType=f"{family.name}_{task}", parameters=given)).trainer
+        assert isinstance(found, TabularConfig)
+        got = found.parameters[python_name(entry.name)]
+        assert got == (float(value) if isinstance(entry, (Decimal, WordOrDecimal)) else value)
+        for other in family.hyperparameters.known:
+            if other.name not in given and other.default is not None:
+                assert found.parameters[python_name(other.name)] in (other.default, default_number(other))
+
+
+def default_number(entry: Hyperparameter) -> Any:
+    try:
+        return float(entry.default or "")
+    except ValueError:
+        return entry.default
+
+
+@pytest.mark.parametrize("preset", ["Large", "Fast", "HighAccuracy"])
+def test_preset_is_other_defaults_and_one_that_is_given_comes_first(preset):
+    given = {"preset": preset, "numLeaves": 5}
+    found = parse_config(tabular(modelType="lightgbm_regression", parameters=given)).trainer
+    assert isinstance(found, TabularConfig)
+    wanted = {**FAMILIES["lightgbm"].hyperparameters.presets[preset], "numLeaves": 5}
+    for name, value in wanted.items():
+        assert found.parameters[python_name(name)] == float(value)
+
+
+def test_resource_and_trainer_know_the_same_fields():
+    properties = crd_properties()
+    assert properties["modelType"]["enum"] == list(MODEL_TYPES)
+    assert set(properties) == {
+        "modelType",
+        "dataset",
+        "target",
+        "features",
+        "excludeFeatures",
+        "preprocessing",
+        "classWeight",
+        "earlyStopping",
+        "parameters",
+    }
+    assert set(properties["parameters"]["properties"]) == set(owners())
+    # Which Secret has the key of a bucket is the operator's matter.
+    assert set(properties["dataset"]["properties"]) - {"secretRef"} == {"source", "evalSplit", "testSplit", "seed"}
+    preprocessing = properties["preprocessing"]["properties"]
+    assert set(preprocessing) == {"imputing", "fillValue", "encoding", "scaling", "columnTypes"}
+    assert preprocessing["imputing"]["enum"] == list(get_args(Imputing))
+    assert preprocessing["encoding"]["enum"] == ["Auto", *get_args(Encoding)]
+    assert preprocessing["scaling"]["enum"] == ["Auto", *get_args(Scaling)]
+    assert preprocessing["columnTypes"]["items"]["properties"]["type"]["enum"] == list(KINDS)
+    assert set(properties["earlyStopping"]["properties"]) == {"patience", "minDelta"}
+
+
+def test_resource_says_the_families_and_defaults_of_each_parameter():
+    stated = crd_properties()["parameters"]["properties"]
+    for name, families in owners().items():
+        if name == "preset":
+            continue
+        description = stated[name]["description"]
+        listed = families[0] if len(families) == 1 else f"{', '.join(families[:-1])} and {families[-1]}"
+        assert description.startswith(f"Of {listed}. ")
+        by_default: dict[str, list[str]] = {}
+        for family in families:
+            (entry,) = (entry for entry in FAMILIES[family].hyperparameters.known if entry.name == name)
+            default = "none" if entry.default is None else str(entry.default)
+            by_default.setdefault(default.lower() if isinstance(entry, Flag) else default, []).append(family)
+        several = ", ".join(f"{default} ({', '.join(those)})" for default, those in by_default.items())
+        assert description.endswith(f"Default: {several if len(by_default) > 1 else next(iter(by_default))}.")
+
+
+def test_defaults_are_those_of_the_resource():
+    properties = crd_properties()
+    config = parse_config(tabular()).trainer
+    assert isinstance(config, TabularConfig)
+    data = properties["dataset"]["properties"]
+    assert (config.eval_split, config.seed) == (float(data["evalSplit"]["default"]), data["seed"]["default"])
+    assert config.test_split == float(data["testSplit"]["default"])
+    assert config.class_weight == properties["classWeight"]["default"]
+    preprocessing = properties["preprocessing"]["properties"]
+    assert config.preprocessing.imputing == preprocessing["imputing"]["default"]
+    assert {preprocessing[name]["default"] for name in ("encoding", "scaling")} == {"Auto"}
+    stopping = parse_config(tabular(earlyStopping={"patience": 1})).trainer
+    assert isinstance(stopping, TabularConfig)
+    assert stopping.early_stopping == EarlyStopping(
+        1, float(properties["earlyStopping"]["properties"]["minDelta"]["default"])
+    )
