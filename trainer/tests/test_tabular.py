@@ -84,6 +84,14 @@ def test_what_is_stored_is_whole(finished):
         "metrics.json",
         "heldout.csv",
         "predictions.csv",
+        "report.html",
+        "README.md",
+        "confusion_matrix.png",
+        "roc.png",
+        "precision_recall.png",
+        "calibration.png",
+        "learning_curve.png",
+        "feature_importance.png",
         "manifest.json",
     }
     verify(output.as_uri())

@@ -23,12 +23,13 @@ class Outline:
     classes: tuple[str, ...]
 
 
-def write_schema(folder: Path, model_type: str, prepared: Prepared, model_file: str) -> None:
+def schema_of(model_type: str, prepared: Prepared, model_file: str) -> dict[str, Any]:
+    """The content of schema.json."""
     table, pipeline = prepared.table, prepared.pipeline
     used = {feature.name: feature for feature in pipeline.features}
     columns = [{**_summary(column, prepared), "used": column.name in used} for column in table.features]
     assert table.target is not None
-    document: dict[str, Any] = {
+    return {
         "model_type": model_type,
         "model_file": model_file,
         "features": columns,
@@ -37,7 +38,6 @@ def write_schema(folder: Path, model_type: str, prepared: Prepared, model_file: 
         "preprocessing": {"imputing": pipeline.imputing, "encoding": pipeline.encoding},
         "notes": list(prepared.notes),
     }
-    (folder / SCHEMA_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_schema(folder: Path) -> Outline:

@@ -15,11 +15,15 @@ from trainingjob.storage.manifest import store_verified
 from trainingjob.tabular.data.column import Column
 from trainingjob.tabular.data.split import Rows
 from trainingjob.tabular.families.family import Predictor
-from trainingjob.tabular.outline import write_schema
+from trainingjob.tabular.outline import SCHEMA_FILE, schema_of
 from trainingjob.tabular.parameters import TabularConfig
+from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.predictions import write_predictions
 from trainingjob.tabular.prepare import Part, Prepared
 from trainingjob.tabular.progress import Progress
+from trainingjob.tabular.report.draw import draw
+from trainingjob.tabular.report.modelcard import write_card
+from trainingjob.tabular.report.report import write_report
 from trainingjob.tabular.result import lowest
 from trainingjob.tabular.tasks.task import Task
 
@@ -55,21 +59,26 @@ def store_output(output: Output, uri: str, version: str) -> str:
         folder = Path(name)
         shutil.copyfile(output.model_path, folder / output.model_path.name)
         prepared.pipeline.write(folder)
-        write_schema(folder, output.tabular.model_type, prepared, output.model_path.name)
+        schema = schema_of(output.tabular.model_type, prepared, output.model_path.name)
         write_rows(folder / ROWS_FILE, prepared, prepared.test.rows)
         predicted = output.model.predict(prepared.test.x)
         write_predictions(folder / PREDICTIONS_FILE, predicted, prepared.classes)
-        document = measured(output, version)
-        (folder / METRICS_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        metrics = measured(output, predicted, version)
+        plots, absent = draw(prepared, output.progress, output.model, predicted, metrics)
+        metrics["not_computed"] |= absent
+        for name, document in ((SCHEMA_FILE, schema), (METRICS_FILE, metrics)):
+            (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_report(folder, metrics, schema, plots)
+        write_card(folder, metrics, schema, output.task.name, output.tabular.family.library)
         return store_verified(folder, uri, output.best, version)
 
 
-def measured(output: Output, version: str) -> dict[str, Any]:
+def measured(output: Output, predicted: Predicted, version: str) -> dict[str, Any]:
     """The content of metrics.json. What could not be computed is absent, and `not_computed` says why."""
     tabular, prepared, progress, task = output.tabular, output.prepared, output.progress, output.task
     split = prepared.split
     test = prepared.test
-    found, absent = task.report(test.y, output.model.predict(test.x), prepared.classes)
+    found, absent = task.report(test.y, predicted, prepared.classes)
     # Clocks of two pods may differ; a run does not end before it began.
     started = datetime.fromisoformat(progress.started_at)
     steps = {} if tabular.family.steps is None else {tabular.family.steps: output.best}
@@ -77,6 +86,7 @@ def measured(output: Output, version: str) -> dict[str, Any]:
         "model_type": tabular.model_type,
         "best_step": output.best,
         "score": progress.scores[output.best],
+        "steps_evaluated": len(progress.evaluations),
         **steps,
         "measured_on": "test" if split.has_test else "evaluation",
         "rows": {

@@ -1,0 +1,52 @@
+"""Which plots a result has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainingjob.tabular.families.family import Predictor
+from trainingjob.tabular.predicted import Predicted
+from trainingjob.tabular.prepare import Prepared
+from trainingjob.tabular.progress import Progress
+from trainingjob.tabular.report.plots import (
+    Plot,
+    calibration,
+    confusion_matrix,
+    importance,
+    learning_curve,
+    precision_recall,
+    residuals,
+    roc,
+)
+
+
+def draw(
+    prepared: Prepared, progress: Progress, model: Predictor, predicted: Predicted, metrics: Mapping[str, Any]
+) -> tuple[list[Plot], dict[str, str]]:
+    """The plots, and why others are not among them."""
+    plots: list[Plot] = []
+    absent: dict[str, str] = {}
+    truth, probabilities, classes = prepared.test.y, predicted.probabilities, prepared.classes
+    if probabilities is None:
+        plots.append(residuals(truth, predicted.values))
+    else:
+        outcomes = (truth[:, None] == np.arange(len(classes))).astype(np.float64)
+        # Of two classes, one curve says both.
+        shown = slice(1, 2) if len(classes) == 2 else slice(None)
+        plots += [
+            confusion_matrix(metrics["confusion_matrix"], classes),
+            roc(outcomes[:, shown], probabilities[:, shown], classes[shown]),
+            precision_recall(outcomes[:, shown], probabilities[:, shown], classes[shown]),
+            calibration(metrics["calibration"]),
+        ]
+    if len(progress.evaluations) > 1:
+        plots.append(learning_curve(progress.evaluations, metrics["best_step"]))
+    else:
+        absent["learning_curve"] = "there was one evaluation only"
+    found = model.importance()
+    if found is None:
+        absent["feature_importance"] = "the library has no such measure for this model"
+    else:
+        plots.append(importance(*found, prepared.problem.names))
+    return plots, absent

@@ -1,0 +1,85 @@
+"""README.md beside the model: what it is, what it was learnt from, and how to ask it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainingjob.tabular.report.report import headline
+
+CARD_FILE = "README.md"
+
+_TASKS = {
+    "regression": "tabular-regression",
+    "binary_classification": "tabular-classification",
+    "multiclass_classification": "tabular-classification",
+}
+_FIGURES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "auc_pr",
+    "log_loss",
+    "r2",
+    "rmse",
+    "mae",
+    "mse",
+    "mape",
+)
+
+
+def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, Any], task: str, library: str) -> None:
+    """Writes the card; its head is what the Hugging Face Hub reads."""
+    figures = [f"| {name} | {metrics[name]:.6g} |" for name in _FIGURES if name in metrics]
+    used = [column for column in schema["features"] if column["used"]]
+    columns = [f"| {_cell(column['name'])} | {column['type']} |" for column in used]
+    rows = metrics["rows"]
+    parameters = json.dumps(metrics["parameters"], ensure_ascii=False)
+    lines = [
+        "---",
+        f"library_name: {library}",
+        f"pipeline_tag: {_TASKS[task]}",
+        "tags:",
+        "- tabular",
+        f"- {metrics['model_type']}",
+        "---",
+        "",
+        f"# {metrics['model_type']} for {_cell(metrics['target'])}",
+        "",
+        f"{headline(metrics)} on {rows[metrics['measured_on']]} {metrics['measured_on']} rows. `report.html` shows more.",
+        "",
+        "| Figure | Value |",
+        "|---|---|",
+        *figures,
+        "",
+        "## What it was learnt from",
+        "",
+        f"{rows['train']} rows; the file's SHA-256 is `{metrics['dataset_sha256']}`.",
+        "",
+        "| Column | Type |",
+        "|---|---|",
+        *columns,
+        "",
+        *(
+            [f"Classes: {', '.join(_cell(name) for name in schema['target']['classes'])}.", ""]
+            if metrics.get("classes")
+            else []
+        ),
+        f"Parameters: `{parameters}`; step {metrics['best_step']} was the best.",
+        "",
+        "## How to ask it",
+        "",
+        "    trainingjob predict --model FOLDER --data FILE.csv --output predictions.csv",
+        "",
+        f"`{schema['model_file']}` is in {library}'s own format, `pipeline.json` turns columns into its inputs, and `schema.json` names both.",
+        "Nothing in this folder runs code when it is loaded.",
+    ]
+    (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    """A name within a table of Markdown."""
+    marked = "".join(f"\\{letter}" if letter in "\\|`*_<>[]#" else letter for letter in text)
+    return " ".join(marked.split())
