@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install finetune demo test chaos stories mutants generate format
+.PHONY: install finetune demo types test chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -19,10 +19,14 @@ node_modules/.installed: package.json package-lock.json
 	  echo 'There is no package of Node 24 for this system: put Node 24 or newer first in PATH' >&2; exit 1; }
 	@touch $@
 
-# JOB=sft, cpt, dpo, orpo or rlhf fine-tunes a language model; ROWS and ROUNDS make the tabular job longer; KEEP=1 leaves everything running
-# until Ctrl-C; TELEMETRY=pull lets the operator call the pod.
+# TYPE=svm_regression runs a tabular job of that type, ROWS and ROUNDS make it longer; JOB=sft, cpt, dpo, orpo or rlhf fine-tunes a language
+# model; KEEP=1 leaves everything running until Ctrl-C; TELEMETRY=pull lets the operator call the pod.
 demo: install $(if $(filter-out tabular,$(JOB)),finetune)
 	@exec node test/demo/main.ts
+
+# Every tabular type through operator and simulator: its metric beside that of its library alone, seconds, cost.
+types: install
+	@exec node test/demo/types.ts
 
 test: install finetune
 	@exec node test/all.ts

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { runPython, writeLanguage } from '../rig/trainer.ts';
+import type { DemoJob } from './job.ts';
 
 /** Jobs of the demonstration that fine-tune a language model; each is an example of that name. */
 export const languageJobs: readonly string[] = ['sft', 'cpt', 'dpo', 'orpo', 'rlhf'];
@@ -18,14 +20,20 @@ interface Metrics {
   readonly evaluations: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** Writes an untrained model and rows for the job onto its volume. */
-export const prepareLanguage = (volumeFolder: string, job: string): Promise<void> =>
-  writeLanguage(volumeFolder, job.toUpperCase());
+/** The job that fine-tunes an untrained tiny model by the method of that name. */
+export function languageJob(root: string, method: string): DemoJob {
+  return {
+    manifest: parse(readFileSync(join(root, 'crds/examples/valid', `${method}.yaml`), 'utf8')) as DemoJob['manifest'],
+    preparing: 'making a tiny model and rows from text that ships with Python',
+    prepare: (volume) => writeLanguage(volume, method.toUpperCase()),
+    result: async (folder) => [`Model: ${join(folder, 'model.safetensors')}`, ...(await evaluations(folder))],
+  };
+}
 
 /** The evaluations of a finished job, and what its model says to plain transformers. */
-export async function languageResult(folder: string): Promise<readonly string[]> {
-  const { bestStep, evaluations } = JSON.parse(readFileSync(join(folder, 'metrics.json'), 'utf8')) as Metrics;
-  const rows = Object.entries(evaluations).map(([step, found]) =>
+async function evaluations(folder: string): Promise<readonly string[]> {
+  const { bestStep, evaluations: all } = JSON.parse(readFileSync(join(folder, 'metrics.json'), 'utf8')) as Metrics;
+  const rows = Object.entries(all).map(([step, found]) =>
     [step.padStart(6), ...['train/loss', 'eval/loss', 'eval/reward', 'score'].map((name) => number(found[name]))].join(
       '  ',
     ),

@@ -1,13 +1,13 @@
 /**
  * `make demo`: a real API server, the Runpod simulator and the operator on this machine, and one job from apply to model.
- * JOB names the job; KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the tabular job longer; TELEMETRY=pull lets the
- * operator call the pod. Everything that it started ends with it.
+ * JOB names the job and TYPE the type of a tabular one; KEEP=1 leaves it running until Ctrl-C; ROWS and ROUNDS make the tabular job
+ * longer; TELEMETRY=pull lets the operator call the pod. Everything that it started ends with it.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { systemClock } from '../../controller/clock.ts';
 import { KubeClient } from '../../controller/kube/client.ts';
@@ -19,8 +19,8 @@ import { startControlPlane } from '../controlplane/controlplane.ts';
 import { freePorts, startOperatorProcess } from '../rig/process.ts';
 import { startSimulator } from '../runpod/simulator.ts';
 import { Display } from './display.ts';
-import { languageJobs, languageResult, prepareLanguage } from './language.ts';
-import { comparison, modelFolder } from './result.ts';
+import { demoJob, type DemoJob } from './job.ts';
+import { modelFolder } from './result.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 const state = join(root, '.state', 'demo');
@@ -28,11 +28,8 @@ const python = join(root, '.venv', 'bin', 'python');
 const image = 'trainingjob/trainer:0.1.0';
 const volume = 'demovolume';
 const keep = process.env['KEEP'] === '1';
-const chosen = oneOf('JOB', ['tabular', ...languageJobs]);
-const language = chosen === 'tabular' ? undefined : chosen;
-const rows = whole('ROWS');
-const rounds = whole('ROUNDS');
 const pull = oneOf('TELEMETRY', ['push', 'pull']) === 'pull';
+const { manifest, preparing, prepare, result } = chosen();
 
 const display = new Display();
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -69,11 +66,8 @@ async function run(): Promise<boolean> {
     startMs: 1000,
   });
   cleanups.push(() => simulator.stop());
-  if (language === undefined) writeTable(join(simulator.volumeFolder(volume), 'data', 'diabetes.csv'));
-  else {
-    display.step('making a tiny model and rows from text that ships with Python');
-    await prepareLanguage(simulator.volumeFolder(volume), language);
-  }
+  display.step(preparing);
+  await prepare(simulator.volumeFolder(volume));
 
   display.step(
     pull
@@ -121,12 +115,6 @@ async function run(): Promise<boolean> {
     guardian.stdin.end();
   });
 
-  const manifest = parse(readFileSync(join(root, 'crds/examples/valid', `${language ?? 'demo'}.yaml`), 'utf8')) as {
-    metadata: { name: string };
-    spec: { trainer: { tabular?: { parameters: { nEstimators: number } } } };
-  };
-  const { tabular } = manifest.spec.trainer;
-  if (tabular && rounds !== undefined) tabular.parameters.nEstimators = rounds;
   const { name } = manifest.metadata;
   const manifestPath = join(state, 'job.yaml');
   writeFileSync(manifestPath, stringify(manifest));
@@ -197,9 +185,7 @@ async function run(): Promise<boolean> {
   display.line(`Telemetry: ${job.status?.attempt?.transport ?? 'unknown'}`);
   if (good) {
     const folder = modelFolder(job, simulator.volumeFolder(volume), '/volume');
-    display.line(`Model: ${join(folder, language === undefined ? 'model.json' : 'model.safetensors')}`);
-    const lines = language === undefined ? comparison(folder) : await languageResult(folder);
-    for (const line of lines) display.line(line);
+    for (const line of await result(folder)) display.line(line);
   }
   display.line('Bill of the simulator for this job:');
   for (const line of simulator.bill()) {
@@ -217,19 +203,25 @@ async function run(): Promise<boolean> {
   return good;
 }
 
-/** Writes the patients, or as many generated rows as were asked for. */
-function writeTable(data: string): void {
-  display.step(rows === undefined ? "writing scikit-learn's diabetes data" : `generating ${rows} rows`);
-  const more = rows === undefined ? [] : ['--rows', String(rows)];
-  execFileSync(python, ['-m', 'trainingjob.tabular.demo', '--out', data, ...more]);
-}
-
 function oneOf(variable: string, values: readonly [string, ...string[]]): string {
   const given = process.env[variable] ?? '';
   if (given === '') return values[0];
   if (values.includes(given)) return given;
   process.stderr.write(`${variable} is "${given}"; write ${values.join(' or ')}\n`);
   process.exit(2);
+}
+
+function chosen(): DemoJob {
+  const { JOB = '', TYPE = '' } = process.env;
+  try {
+    return demoJob(root, JOB === '' ? 'tabular' : JOB, TYPE === '' ? undefined : TYPE, {
+      rows: whole('ROWS'),
+      rounds: whole('ROUNDS'),
+    });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(2);
+  }
 }
 
 function whole(variable: string): number | undefined {

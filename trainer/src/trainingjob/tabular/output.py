@@ -20,7 +20,7 @@ from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.predictions import write_predictions
 from trainingjob.tabular.prepare import Part, Prepared
-from trainingjob.tabular.progress import Progress
+from trainingjob.progress import Progress
 from trainingjob.tabular.report.draw import draw
 from trainingjob.tabular.report.modelcard import write_card
 from trainingjob.tabular.report.report import write_report
