@@ -111,7 +111,7 @@ def from_node(program: str) -> Any:
     node = ROOT / "node_modules" / ".bin" / "node"
     if not node.exists() or shutil.which("sh") is None:
         pytest.skip("the project's Node packages are not installed")
-    command = [node, "--input-type=module", "-e", program]
+    command = [str(node), "--input-type=module", "-e", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)
     return json.loads(done.stdout)
 
@@ -235,6 +235,23 @@ def test_resource_says_the_families_and_defaults_of_each_parameter():
             by_default.setdefault(default.lower() if isinstance(entry, Flag) else default, []).append(family)
         several = ", ".join(f"{default} ({', '.join(those)})" for default, those in by_default.items())
         assert description.endswith(f"Default: {several if len(by_default) > 1 else next(iter(by_default))}.")
+
+
+def test_page_states_defaults_presets_and_memory():
+    page = (ROOT / "docs" / "tabular.md").read_text()
+    for name, family in FAMILIES.items():
+        said = ", ".join(f"{entry.name} {stated(entry.default)}" for entry in family.hyperparameters.known)
+        assert f"| {name} | {said} |" in page
+        for preset, changed in family.hyperparameters.presets.items():
+            if changed:
+                listed = ", ".join(f"{parameter} {value}" for parameter, value in changed.items())
+                assert any(row.startswith(f"| `{preset}` |") and f"| {listed} |" in row for row in page.splitlines())
+        sized = [row for row in page.splitlines() if name in row and f"| {family.bytes_per_number} |" in row]
+        assert len(sized) == 1
+
+
+def stated(default: Any) -> str:
+    return "none" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def test_defaults_are_those_of_the_resource():

@@ -45,7 +45,7 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         TrainingError: exit code 3 for data that cannot be used, exit code 6 when storage does not answer.
     """
     kinds: dict[str, Kind] = dict(tabular.preprocessing.kinds)
-    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds)
+    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds, tabular.family.bytes_per_number)
     table = read_table(tabular.source, selection)
     y, classes = task.encode(table)
     notes: list[str] = []

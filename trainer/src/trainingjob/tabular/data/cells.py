@@ -18,8 +18,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Cells:
-    """`place` is what a row is called in messages: the line of a text file, the row of another."""
+    """`place` is what a row is called in messages: the line of a text file, the row of another. `estimated_rows` is known before
+    they are read."""
 
     header: list[str]
     chunks: Iterator[Chunk]
     place: str
+    estimated_rows: int

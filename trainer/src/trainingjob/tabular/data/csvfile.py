@@ -24,6 +24,7 @@ def csv_cells(path: Path, source: str) -> Iterator[Cells]:
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)
     encoding = _encoding(sample, source)
+    rows = round(sample.count(b"\n") * path.stat().st_size / max(1, len(sample)))
     try:
         with path.open(newline="", encoding=encoding) as file:
             delimiter = _delimiter(file)
@@ -32,7 +33,7 @@ def csv_cells(path: Path, source: str) -> Iterator[Cells]:
             header = next(reader, None)
             if not header or not any(name.strip() for name in header):
                 raise bad_data(f"{source} is empty; it needs a line of column names and then one line for each row")
-            yield Cells([name.strip() for name in header], _chunks(reader, len(header), source), "line")
+            yield Cells([name.strip() for name in header], _chunks(reader, len(header), source), "line", rows)
     except UnicodeError as error:
         raise bad_data(
             f"{source} cannot be read as CSV in {encoding}, which its beginning looks like: {error}; save it as UTF-8"

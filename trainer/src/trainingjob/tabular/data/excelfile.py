@@ -23,7 +23,7 @@ def excel_cells(path: Path, source: str) -> Iterator[Cells]:
         raise bad_data(f"{source} cannot be read as Excel: {error}; save it again, or as CSV") from error
     if not rows or not any(str(name).strip() for name in rows[0]):
         raise bad_data(f"{source} has no column names in the first row of its first sheet; write them there")
-    yield Cells([_text(name).strip() for name in rows[0]], _chunks(rows), "row")
+    yield Cells([_text(name).strip() for name in rows[0]], _chunks(rows), "row", len(rows) - 1)
 
 
 def _chunks(rows: list[list[Any]]) -> Iterator[Chunk]:

@@ -19,7 +19,7 @@ def parquet_cells(path: Path, source: str) -> Iterator[Cells]:
     """Opens a file. Raises TrainingError with exit code 3, which may come as late as a chunk is taken."""
     try:
         with pq.ParquetFile(path) as file:
-            yield Cells(list(file.schema_arrow.names), _chunks(file, source), "row")
+            yield Cells(list(file.schema_arrow.names), _chunks(file, source), "row", file.metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise bad_data(
             f"{source} cannot be read as Parquet: {str(error).splitlines()[0]}; write the file again"

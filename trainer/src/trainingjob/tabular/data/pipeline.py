@@ -62,16 +62,18 @@ class Pipeline:
         by_name = {column.name: column for column in columns}
         if self.imputing == "Drop":
             rows = rows[complete(tuple(by_name[feature.name] for feature in self.features), rows)]
-        parts: list[Floats] = []
-        names: list[str] = []
+        names = tuple(name for feature in self.features for name in self._names(feature))
+        # Filled in place: parts that are put together would be there twice.
+        x = np.empty((len(rows), len(names)))
         categorical: list[int] = []
+        place = 0
         for feature in self.features:
-            part, part_names = self._columns(feature, by_name[feature.name], rows)
             if feature.kind == "Categorical" and self.encoding == "Native":
-                categorical.append(len(names))
-            parts.append(part)
-            names.extend(part_names)
-        return Matrix(np.hstack(parts), tuple(names), tuple(categorical), rows)
+                categorical.append(place)
+            width = len(self._names(feature))
+            x[:, place : place + width] = self._numbers(feature, by_name[feature.name], rows)
+            place += width
+        return Matrix(x, names, tuple(categorical), rows)
 
     def write(self, folder: Path) -> None:
         document = {
@@ -81,21 +83,29 @@ class Pipeline:
         }
         (folder / PIPELINE_FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def _columns(self, feature: Feature, column: Column, rows: Rows) -> tuple[Floats, list[str]]:
+    def _names(self, feature: Feature) -> list[str]:
+        if feature.kind == "Categorical" and self.encoding == "OneHot":
+            return [f"{feature.name}={text}" for text in feature.categories]
+        if feature.kind == "Date":
+            return [f"{feature.name} ({part})" for part in ("day", "month", "weekday")]
+        return [feature.name]
+
+    def _numbers(self, feature: Feature, column: Column, rows: Rows) -> Floats:
         if feature.kind != "Categorical":
             numbers = _numbers(column, rows)
             for index, fill in enumerate(feature.fill):
                 if fill is not None:
                     numbers[np.isnan(numbers[:, index]), index] = fill
-            return (numbers - np.array(feature.center)) / np.array(feature.scale), _names(feature.name, feature.kind)
+            scaled: Floats = (numbers - np.array(feature.center)) / np.array(feature.scale)
+            return scaled
         codes = _codes(feature, column, rows)
         if self.encoding != "OneHot":
             # Unseen: a place of its own after the known ones, or missing where the library knows categories.
             unseen = math.nan if self.encoding == "Native" else len(feature.categories)
-            return np.where(codes == -1, unseen, codes)[:, None], [feature.name]
+            return np.where(codes == -1, unseen, codes)[:, None]
         # A row of an unseen or missing category is zero in every column.
-        places = np.arange(len(feature.categories))
-        return (codes[:, None] == places).astype(np.float64), [f"{feature.name}={text}" for text in feature.categories]
+        flags: Floats = (codes[:, None] == np.arange(len(feature.categories))).astype(np.float64)
+        return flags
 
 
 def fit(
@@ -203,10 +213,6 @@ def _numbers(column: Column, rows: Rows) -> Floats:
     numbers = np.column_stack([moments / _DAY, months.astype(np.float64), weekdays.astype(np.float64)])
     numbers[missing] = math.nan
     return numbers
-
-
-def _names(name: str, kind: Kind) -> list[str]:
-    return [f"{name} (day)", f"{name} (month)", f"{name} (weekday)"] if kind == "Date" else [name]
 
 
 def _fill(numbers: Floats, column: Column, chosen: Preprocessing) -> float | None:

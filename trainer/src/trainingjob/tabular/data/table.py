@@ -18,6 +18,7 @@ from trainingjob.tabular.data.column import Column, ColumnBuilder, Kind
 from trainingjob.tabular.data.csvfile import csv_cells
 from trainingjob.tabular.data.excelfile import excel_cells
 from trainingjob.tabular.data.faults import bad_data, listed
+from trainingjob.tabular.data.memory import check_memory
 from trainingjob.tabular.data.parquetfile import parquet_cells
 
 _EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
@@ -26,12 +27,14 @@ _EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 @dataclass(frozen=True)
 class Selection:
     """Which columns are read. `target` is None where there is nothing to compare with, as in a file to predict for; `excluded`
-    counts only without `features`. `kinds` are those that are declared; others are judged."""
+    counts only without `features`. `kinds` are those that are declared; others are judged. `bytes_per_number` is the memory that is
+    going to be needed for each cell; 0 asks for no check."""
 
     target: str | None
     features: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] | None = None
+    bytes_per_number: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def _read(path: Path, source: str, cells: Cells, selection: Selection) -> Table:
     used = _columns(source, cells.header, selection)
     names = used if selection.target is None else (*used, selection.target)
     kinds = selection.kinds or {}
+    if selection.bytes_per_number > 0:
+        check_memory(source, cells.estimated_rows, len(names), selection.bytes_per_number)
 
     def builder(name: str) -> ColumnBuilder:
         called = "target column" if name == selection.target else "column"

@@ -18,7 +18,8 @@ from trainingjob.tabular.hyperparameters import (
 
 @dataclass(frozen=True)
 class Family:
-    """`steps` is the parameter that says how many rounds there are, None where a model is fitted at once. `encoding` and
+    """`steps` is the parameter that says how many rounds there are, None where a model is fitted at once. `bytes_per_number` is
+    the memory that training takes at its height for each cell of the table, as measured and with a fifth on top. `encoding` and
     `scaling` are the defaults."""
 
     name: str
@@ -26,6 +27,7 @@ class Family:
     model_file: str
     hyperparameters: Hyperparameters
     steps: str | None
+    bytes_per_number: int
     encoding: Encoding = "OneHot"
     scaling: Scaling = "None"
     native_missing: bool = False
@@ -48,6 +50,7 @@ FAMILIES: Mapping[str, Family] = {
             library="xgboost",
             model_file="model.json",
             steps="n_estimators",
+            bytes_per_number=50,
             native_missing=True,
             native_categories=True,
             hyperparameters=_family_parameters(
@@ -68,6 +71,7 @@ FAMILIES: Mapping[str, Family] = {
             library="lightgbm",
             model_file="model.txt",
             steps="n_estimators",
+            bytes_per_number=30,
             encoding="Native",
             native_missing=True,
             native_categories=True,
@@ -121,6 +125,7 @@ FAMILIES: Mapping[str, Family] = {
             library="catboost",
             model_file="model.cbm",
             steps="iterations",
+            bytes_per_number=44,
             encoding="Native",
             native_missing=True,
             native_categories=True,
@@ -142,6 +147,7 @@ FAMILIES: Mapping[str, Family] = {
             library="scikit-learn",
             model_file="model.skops",
             steps=None,
+            bytes_per_number=32,
             hyperparameters=_family_parameters(
                 Integer("nEstimators", 100, 1, 100_000),
                 Integer("maxDepth", None, 1, 1_000_000),
@@ -157,6 +163,7 @@ FAMILIES: Mapping[str, Family] = {
             library="scikit-learn",
             model_file="model.skops",
             steps=None,
+            bytes_per_number=32,
             scaling="Standard",
             hyperparameters=_family_parameters(
                 Decimal("c", "1", above=True),

@@ -28,7 +28,7 @@ def begin(problem: Problem, model: Path | None) -> "Boosting":
         train.x, label=train.y, weight=train.weight, feature_names=names, feature_types=kinds, enable_categorical=True
     )
     booster = xgb.Booster(_parameters(problem), [rows], model_file=None if model is None else str(model))
-    return Boosting(booster, problem.task, rows, problem.parameters["random_state"])
+    return Boosting(booster, problem, rows)
 
 
 def load(path: Path, task: str, classes: int) -> "Boosted":
@@ -59,10 +59,10 @@ class Boosted:
 class Boosting(Boosted):
     """A booster that is trained."""
 
-    def __init__(self, booster: Any, task: str, rows: Any, seed: int) -> None:
-        super().__init__(booster, task, rows.feature_names, rows.feature_types)
-        self._rows, self._seed = rows, seed
-        self._matrices: list[tuple[Floats, Any]] = []
+    def __init__(self, booster: Any, problem: Problem, rows: Any) -> None:
+        super().__init__(booster, problem.task, rows.feature_names, rows.feature_types)
+        self._rows, self._seed = rows, int(problem.parameters["random_state"])
+        self._matrices: list[tuple[Floats, Any]] = [(problem.train.x, rows)]
 
     @property
     def done(self) -> int:

@@ -97,7 +97,7 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> Plot:
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
         axes.plot([one["probability"] for one in bins], [one["share"] for one in bins], marker="o")
-        axes.set(xlabel="mean probability", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
+        axes.set(xlabel="mean probability", ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
     return _plot("calibration", "How often what was predicted with some probability came true", draw)
 
