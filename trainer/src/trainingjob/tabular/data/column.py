@@ -17,6 +17,7 @@ KINDS: tuple[Kind, ...] = ("Numeric", "Categorical", "Boolean", "Date")
 
 # XGBoost and CatBoost keep numbers in single precision.
 _MOST_NUMBER = float(np.finfo(np.float32).max)
+_MOST_WHOLE = 2**53
 _TRUTH = {"false": 0.0, "true": 1.0}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = 1_000_000
@@ -43,7 +44,9 @@ class Column:
             return "true" if value else "false"
         if self.kind == "Date":
             return datetime.fromtimestamp(value / _MICROSECOND, UTC).replace(tzinfo=None).isoformat()
-        return repr(value)
+        # Whole numbers are written as such, but for the zero that has a sign.
+        whole = value.is_integer() and abs(value) < _MOST_WHOLE and (value != 0 or math.copysign(1, value) > 0)
+        return str(int(value)) if whole else repr(value)
 
 
 class ColumnBuilder:

@@ -42,7 +42,7 @@ def classes_of(table: Table) -> tuple[Floats, tuple[str, ...]]:
         )
     found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     rows = [int(np.flatnonzero(places == place)[0]) for place in range(len(found))]
-    classes = tuple(_label(column.text(row)) for row in rows)
+    classes = tuple(column.text(row) for row in rows)
     if len(classes) < 2:
         raise bad_data(
             f'{table.source}: every row has {classes[0]} in the target column "{column.name}"; rows of other classes are needed'
@@ -111,8 +111,3 @@ def calibration_of(outcome: Floats, probability: Floats, bins: int = 10) -> list
         for edge in range(bins)
         if np.any(edges == edge)
     ]
-
-
-def _label(text: str) -> str:
-    """1.0 is written 1."""
-    return text.removesuffix(".0")
