@@ -133,6 +133,22 @@ describe('a runtime that will not do', () => {
       },
       'scores by eval/bleu, which xgboost_binary_classification does not report;',
     ],
+    [
+      'a metric of a classification, for a regression',
+      { scoring: { strategy: 'SingleMetric', metric: { name: 'eval/accuracy', goal: 'Maximize' } } },
+      {
+        trainer: {
+          tabular: {
+            modelType: 'svm_regression',
+            dataset: { source: 's3://d/x.csv', evalSplit: '0.2', testSplit: '0', seed: 1 },
+            target: 'y',
+            preprocessing: { imputing: 'Mean', encoding: 'Auto', scaling: 'Auto' },
+            classWeight: 'None',
+          },
+        },
+      },
+      'scores by eval/accuracy, which svm_regression does not report;',
+    ],
   ])('with %s is told', (_, said, job, sentence) => {
     const { scoring: _scoring, ...own } = wanted;
     const first = seen({ runtimes: cluster(runtime(said)), status: newborn }, {

@@ -8,7 +8,7 @@ import numpy as np
 from trainingjob.tabular.families.family import Predictor
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.prepare import Prepared
-from trainingjob.tabular.progress import Progress
+from trainingjob.progress import Progress
 from trainingjob.tabular.report.plots import (
     Plot,
     calibration,
