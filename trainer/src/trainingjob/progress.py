@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from trainingjob.storage.manifest import Damaged
 SCORER_FILE = "scorer.json"
 
 
+def utc(moment: datetime) -> str:
+    """As Kubernetes writes times: whole seconds, with a Z."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 @dataclass
 class Progress:
     """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored. `started_at` is when
@@ -18,7 +24,7 @@ class Progress:
 
     tracker: BestTracker
     dataset_sha256: str
-    started_at: str
+    started_at: str = field(default_factory=lambda: utc(datetime.now(UTC)))
     training_seconds: float = 0.0
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The life of a training: when it is evaluated, saved and stopped, and which step is best."""
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,17 @@ class Life(TrainerCallback):  # type: ignore[misc]
     _saved: int = 0
     _train_loss: float | None = None
     _not_finite: int = 0
+    _begun: float = 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._saved = state.global_step
         enter("Training")
 
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._begun = time.monotonic()
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.progress.training_seconds += time.monotonic() - self._begun
         self.uploads.check()
         step, last = state.global_step, state.global_step >= state.max_steps
         if not last and reporting.should_stop():

@@ -97,6 +97,8 @@ def _write_words(trained: Trained, step: int, folder: Path) -> None:
         "bestStep": progress.tracker.best_step,
         "model": {"source": trained.finetune.model.source, "revision": trained.base.commit},
         "dataset": trained.dataset,
+        "training_seconds": progress.training_seconds,
+        "start": progress.started_at,
         "evaluations": evaluations,
     }
     (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n")

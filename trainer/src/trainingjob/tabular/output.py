@@ -11,6 +11,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from trainingjob.progress import Progress, utc
 from trainingjob.storage.manifest import store_verified
 from trainingjob.tabular.data.column import Column
 from trainingjob.tabular.data.split import Rows
@@ -20,7 +21,6 @@ from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.predictions import write_predictions
 from trainingjob.tabular.prepare import Part, Prepared
-from trainingjob.progress import Progress
 from trainingjob.tabular.report.draw import draw
 from trainingjob.tabular.report.modelcard import write_card
 from trainingjob.tabular.report.report import write_report
@@ -99,7 +99,7 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         **_part(output, prepared.train, "train"),
         "training_seconds": progress.training_seconds,
         "start": progress.started_at,
-        "end": max(datetime.now(UTC), started).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "end": utc(max(datetime.now(UTC), started)),
         "target": tabular.target,
         "parameters": dict(tabular.parameters),
         "seed": tabular.seed,

@@ -3,7 +3,6 @@
 import math
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trainingjob import reporting
@@ -71,8 +70,7 @@ class _Run:
         self._prepared, self._keeper = prepared, keeper
         steps = tabular.family.steps
         self._steps: int = 1 if steps is None else tabular.parameters[steps]
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256, started_at=now)
+        self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256)
         self._model: Trainable = family.begin(prepared.problem, None)
         self._saved = 0
         wanted = config.evaluation_every_steps or max(1, self._steps // 10)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from trainingjob.progress import Progress
 from trainingjob.tabular.families.family import Predictor
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.prepare import Prepared
-from trainingjob.progress import Progress
 from trainingjob.tabular.report.plots import (
     Plot,
     calibration,
