@@ -68,6 +68,8 @@ const refused = (code: number, reason: string, headers: Record<string, string> =
 
 const isWrite = ({ method }: SeenRequest): boolean => method !== 'GET';
 const isWatch = ({ query }: SeenRequest): boolean => query.get('watch') === 'true';
+/** Of jobs; accounts are watched besides. */
+const isJobWatch = (request: SeenRequest): boolean => isWatch(request) && request.path.endsWith('/trainingjobs');
 const isList = (request: SeenRequest): boolean =>
   request.method === 'GET' && request.path.endsWith('/trainingjobs') && !isWatch(request);
 
@@ -88,12 +90,12 @@ async function trains(prefix: string, count = 1, ms = 30_000): Promise<void> {
   }
 }
 
-/** The next watch that the operator opens. */
+/** The next watch of jobs that the operator asks for. */
 async function nextWatch(act: () => void): Promise<void> {
-  const before = proxy.watches().length;
+  const jobWatches = (): number => proxy.watches().filter(isJobWatch).length;
+  const before = jobWatches();
   act();
-  while (proxy.watches().length === before || proxy.openStreams === 0)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while (jobWatches() === before) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 describe('writes and reads that fail', () => {
@@ -158,7 +160,7 @@ describe('watches and lists that fail', () => {
     const met = new Set<number>();
     let watches = 0;
     proxy.fault = (request) => {
-      if (!isWatch(request)) return undefined;
+      if (!isJobWatch(request)) return undefined;
       watches += 1;
       met.add(watches % ways.length);
       return ways[watches % ways.length];
@@ -173,7 +175,7 @@ describe('watches and lists that fail', () => {
     const namespace = await rig.namespace();
     await rig.create(namespace, 'deaf', stubSpec('heartbeat', { runPolicy: { activeDeadlineSeconds: 3 } }));
     await rig.until(namespace, 'deaf', ({ status: { phase } = {} }) => phase === 'Running');
-    proxy.fault = (request) => (isWatch(request) ? { kind: 'silent' } : undefined);
+    proxy.fault = (request) => (isJobWatch(request) ? { kind: 'silent' } : undefined);
     await nextWatch(() => proxy.cutStreams());
     await rig.create(namespace, 'unheard', stubSpec('succeed'));
     const job = await rig.until(namespace, 'deaf', ({ status: { phase } = {} }) => phase === 'Failed');
@@ -197,7 +199,7 @@ describe('watches and lists that fail', () => {
     let watches = 0;
     proxy.fault = (request) => {
       if (isList(request) && lists.length > 0) return { kind: 'answer', status: 200, body: lists.shift() ?? '' };
-      if (!isWatch(request)) return undefined;
+      if (!isJobWatch(request)) return undefined;
       watches += 1;
       return watches <= 2 ? refused(410, 'Expired') : undefined;
     };
@@ -214,7 +216,7 @@ describe('watches and lists that fail', () => {
     const pages: string[] = [];
     let watches = 0;
     proxy.fault = (request) => {
-      if (isWatch(request)) return (watches += 1) === 1 ? refused(410, 'Expired') : undefined;
+      if (isJobWatch(request)) return (watches += 1) === 1 ? refused(410, 'Expired') : undefined;
       if (!isList(request)) return undefined;
       const token = request.query.get('continue');
       pages.push(token === null ? 'first' : 'next');
@@ -228,7 +230,7 @@ describe('watches and lists that fail', () => {
     await rig.until(namespace, 'p6', ({ status: { phase } = {} }) => phase === 'Succeeded');
     expect(pages.filter((page) => page === 'first').length).toBeGreaterThan(1);
     for (const name of ['p1', 'p2', 'p3', 'p4', 'p5']) {
-      expect(rig.get(namespace, name)?.status?.phase).toBe('Running');
+      await rig.until(namespace, name, ({ status: { phase } = {} }) => phase === 'Running');
       expect(pods(name)).toHaveLength(1);
       await kubectl(rig.plane, ['delete', 'tj', '-n', namespace, name, '--wait=false']);
     }
