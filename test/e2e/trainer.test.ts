@@ -234,7 +234,7 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     expect(before.status?.progress?.step).toBeLessThan(3000);
     await rig.kill();
     await rig.start(settings);
-    const after = await rig.until(namespace, 'outlives', ({ status }) => status?.completionTime !== undefined, 120_000);
+    const after = await rig.until(namespace, 'outlives', ({ status }) => status?.completionTime !== undefined, 240_000);
     expect(after.status?.phase).toBe('Succeeded');
     expect(after.status?.attempt?.podID).toBe(before.status?.attempt?.podID);
     expect(rig.simulator.bill().filter((line) => line.name.endsWith('-outlives'))).toHaveLength(1);
@@ -242,7 +242,7 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     const { items } = await read(`/v1/jobs/${after.metadata.uid}/points?limit=10000`);
     const every = Array.from({ length: 120 }, (_, index) => (index + 1) * 25);
     expect(items.map((item) => item['step'])).toEqual(every);
-  }, 240_000);
+  }, 360_000);
 
   test('the operator goes away: a trainer that is done waits for it, and then its pod ends itself', async () => {
     const namespace = await rig.namespace();
