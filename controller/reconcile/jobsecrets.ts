@@ -10,6 +10,8 @@ export type Secrets = Pick<SecretReader, 'readSecretKey'>;
 export interface SecretValues {
   /** `spec.trainer.env`, resolved. */
   readonly env: Readonly<Record<string, string>>;
+  /** Names of those that come from Secrets; the agent hides their values in what the trainer prints. */
+  readonly secretEnv: readonly string[];
   /** By address: the variables that open it, where its place names a Secret of its own. */
   readonly keys: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -27,6 +29,7 @@ export async function readJobSecrets(secrets: Secrets, job: ResolvedJob): Promis
   const { namespace } = job.metadata;
   const env: Record<string, string> = {};
   const keys: Record<string, Readonly<Record<string, string>>> = {};
+  const secretEnv = (job.spec.trainer.env ?? []).flatMap(({ name, valueFrom }) => (valueFrom ? [name] : []));
   const sentences = new Set<string>();
   for (const variable of job.spec.trainer.env ?? []) {
     const found = await readVariable(secrets, namespace, variable);
@@ -40,7 +43,7 @@ export async function readJobSecrets(secrets: Secrets, job: ResolvedJob): Promis
   }
   return sentences.size > 0
     ? { kind: 'missing', sentences: [...sentences] }
-    : { kind: 'values', values: { env, keys } };
+    : { kind: 'values', values: { env, secretEnv, keys } };
 }
 
 function readVariable(secrets: Secrets, namespace: string, { name, value, valueFrom }: EnvVar): Promise<SecretKey> {

@@ -169,6 +169,7 @@ report(step=2, metrics={"train/loss": 1.0})
 import os
 assert os.environ["HUB"] == "${turned}"[::-1], "the secret did not come"
 assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent's own keys came"
+print("careless:", os.environ["HUB"])
 `;
     const spec = script(text);
     const env = [{ name: 'HUB', valueFrom: { secretKeyRef: { name: 'hub', key: 'token' } } }];
@@ -180,6 +181,7 @@ assert not {"TRAININGJOB_TOKEN", "RUNPOD_API_KEY"} & set(os.environ), "the agent
     const pods = rig.simulator.pods.all().map((pod) => pod.body);
     const printed = rig.simulator.podLog(job.status?.attempt?.podID ?? '');
     const forwarded = Buffer.concat(passed).toString('latin1');
+    expect(printed).toContain('careless: [hidden]');
     expect(passed.length > 0).toBe(transport === 'Pull');
     const metrics = await (await fetch(rig.metricsUrl)).text();
     const events = await kubectl(rig.plane, ['get', 'events', '-n', namespace, '-o', 'json']);

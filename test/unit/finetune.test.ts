@@ -44,7 +44,7 @@ const fromBucket: TrainingJobSpec = {
 
 test('the trainer gets every word of fineTune but the name of the Secret', () => {
   const { job } = snapshot({ spec: fromBucket });
-  expect(trainerConfig(job, { env: {}, keys: {} }, durations, null).trainer).toEqual({
+  expect(trainerConfig(job, { env: {}, secretEnv: [], keys: {} }, durations, null).trainer).toEqual({
     fineTune: {
       method: 'SFT',
       model,

@@ -107,7 +107,7 @@ describe('the folder of a run', () => {
 
 describe('the configuration of an attempt', () => {
   const config = (parts: SnapshotParts): ReturnType<typeof trainerConfig> =>
-    trainerConfig(snapshot(parts).job, { env: { A: '1' }, keys: {} }, durations, null);
+    trainerConfig(snapshot(parts).job, { env: { A: '1' }, secretEnv: ['A'], keys: {} }, durations, null);
 
   test('has all that the trainer is asked to do', () => {
     const hash = 'a'.repeat(64);
@@ -120,6 +120,7 @@ describe('the configuration of an attempt', () => {
       job: { uid, namespace: 'team', name: 'fit', attempt: 3, run: 1, specHash: hash },
       trainer: { tabular: full.trainer.tabular },
       env: { A: '1' },
+      secretEnv: ['A'],
       evaluation: { everySteps: 20 },
       checkpoints: full.checkpoints,
       output: full.output,

@@ -6,6 +6,7 @@ import textwrap
 
 from tests.pod import custom, is_alive
 from tests.waiting import wait_until
+from trainingjob.agent.hide import hider
 
 
 def test_output_of_the_trainer_is_cut_into_lines_that_the_operator_takes(start):
@@ -80,3 +81,25 @@ def test_process_that_got_away_cannot_keep_the_run_from_ending(start, tmp_path):
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert server.wait_for_final()["outcome"] == "Succeeded"
+
+
+def test_secret_that_a_trainer_prints_is_hidden_wherever_its_lines_go(start):
+    program = """
+        import os
+        print("token", os.environ["HUB"], "of", os.environ["REGION"])
+        print(os.environ["PEM"])
+    """
+    env = {"HUB": "hf_planted", "REGION": "eu-planted", "PEM": "first planted\nsecond planted"}
+    key = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "bucket"}
+    storage = {"keys": {"s3://data/table.csv": key}}
+    server, pod = start(custom(program, env=env, secretEnv=["HUB", "PEM"], storage=storage))
+    told = ["token [hidden] of eu-planted", "[hidden]", "[hidden]"]
+    assert server.wait_for_final()["logTail"] == told
+    assert [line for event in server.of_type("log") for line in event["lines"]] == told
+    assert "hf_planted" not in pod.log.read_text()
+    assert "second planted" not in pod.log.read_text()
+
+
+def test_longer_secrets_are_hidden_first_and_short_words_never():
+    hide = hider(["abcd", "abcdefgh", "of", ""])
+    assert hide("abcdefgh of abcd") == "[hidden] of [hidden]"

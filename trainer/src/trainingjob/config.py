@@ -79,6 +79,7 @@ class Config:
     job: Job
     trainer: TabularConfig | FineTuneConfig | Custom
     env: dict[str, str]
+    secret_env: tuple[str, ...]
     evaluation_every_steps: int | None
     checkpoints: Checkpoints | None
     storage: Storage
@@ -106,6 +107,7 @@ def parse_config(value: Any) -> Config:
         job=_job(fields.get("job")),
         trainer=trainer,
         env=_env(fields.get("env")),
+        secret_env=_secret_env(fields.get("secretEnv")),
         evaluation_every_steps=_evaluation(evaluation) if evaluation is not None else None,
         checkpoints=_checkpoints(fields.get("checkpoints")),
         storage=_storage(fields.get("storage")),
@@ -160,6 +162,15 @@ def _env(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
         raise invalid("env: must be an object of texts")
     return dict(value)
+
+
+def _secret_env(value: Any) -> tuple[str, ...]:
+    """Names of the variables in `env` whose values come from Secrets."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise invalid("secretEnv: must be a list of names in env")
+    return tuple(value)
 
 
 def _evaluation(value: Any) -> int:

@@ -18,8 +18,9 @@ from trainingjob.agent.child import Child
 from trainingjob.agent.deadman import DeadMan
 from trainingjob.agent.ending import Asked, ended, never_began, verdict
 from trainingjob.agent.finalreport import store_final, stored_final
+from trainingjob.agent.hide import hider
 from trainingjob.agent.identity import Identity, read_identity
-from trainingjob.agent.launch import child_environment, command_line, storage_environment, work_folder
+from trainingjob.agent.launch import child_environment, command_line, secret_values, storage_environment, work_folder
 from trainingjob.agent.line import Line
 from trainingjob.agent.operator import Operator
 from trainingjob.agent.podkey import PodKey
@@ -186,7 +187,8 @@ class _Agent:
             return never_began(self._signals.asked())
         try:
             environment = child_environment(config, self._environment)
-            child = Child(command_line(config, self._workdir), environment, self._workdir, self._event)
+            hide = hider(secret_values(config, self._environment))
+            child = Child(command_line(config, self._workdir), environment, self._workdir, self._event, hide)
         except (OSError, ValueError) as error:
             words = " ".join(config.trainer.command) if isinstance(config.trainer, Custom) else "the trainer"
             why = error.strerror if isinstance(error, OSError) else error

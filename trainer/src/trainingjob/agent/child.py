@@ -26,12 +26,18 @@ _LEFTOVER_SECONDS = 2.0
 
 
 class Child:
-    """Starts a command and follows it. `on_event` gets each event that the command reports, in order."""
+    """Starts a command and follows it. `on_event` gets each event that the command reports, in order; each line that it prints
+    goes through `hide` first."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], workdir: Path, on_event: Callable[[dict[str, Any]], None]
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        workdir: Path,
+        on_event: Callable[[dict[str, Any]], None],
+        hide: Callable[[str], str],
     ) -> None:
-        self._on_event = on_event
+        self._on_event, self._hide = on_event, hide
         self._events = workdir / "events.jsonl"
         self._stop_file = workdir / "stop"
         self._events.write_bytes(b"")
@@ -110,7 +116,7 @@ class Child:
         second, sent = 0, 0
         # A progress bar ends its lines with a carriage return, which counts; what never ends a line is cut.
         while text := pipe.readline(_LINE_CHARACTERS + 1):
-            line = text.rstrip("\n")
+            line = self._hide(text.rstrip("\n"))
             with suppress(OSError, ValueError):
                 sys.stdout.write(f"{line}\n")
                 sys.stdout.flush()
