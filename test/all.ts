@@ -42,7 +42,12 @@ rmSync(junit, { force: true });
 rmSync(vitest, { force: true });
 add(
   'Python tests',
-  run('Python tests', [python('python'), '-m', 'pytest', `--junitxml=${junit}`], 'trainer'),
+  // Two at a time on two cores; a file's tests stay together, as some share what took long to make.
+  run(
+    'Python tests',
+    [python('python'), '-m', 'pytest', '-n', '2', '--dist', 'loadfile', `--junitxml=${junit}`],
+    'trainer',
+  ),
   pytestCounts,
 );
 add('TypeScript tests', run('TypeScript tests', ['vitest', 'run']), vitestCounts);
