@@ -17,7 +17,7 @@ from trainingjob.storage.manifest import verify
 def test_agent_and_configuration_need_none_of_the_libraries():
     code = (
         "import sys, trainingjob.agent.agent, trainingjob.config, trainingjob.cli\n"
-        "print({'torch', 'transformers', 'trl', 'numpy', 'datasets'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'trl', 'numpy', 'datasets', 'pandas', 'sklearn', 'xgboost'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 

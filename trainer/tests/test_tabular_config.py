@@ -12,7 +12,7 @@ import pytest
 from tests.test_config import dataset, parameters, tabular
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.tabular.data.column import KINDS
+from trainingjob.tabular.data.kinds import KINDS
 from trainingjob.tabular.data.preprocessing import Encoding, Imputing, Scaling
 from trainingjob.tabular.families.known import FAMILIES, MODEL_TYPES, owners
 from trainingjob.tabular.hyperparameters import (

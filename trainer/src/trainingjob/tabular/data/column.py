@@ -4,16 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trainingjob.tabular.data.faults import bad_data
+from trainingjob.tabular.data.kinds import Kind
 
 Floats = npt.NDArray[np.float64]
-Kind = Literal["Numeric", "Categorical", "Boolean", "Date"]
-KINDS: tuple[Kind, ...] = ("Numeric", "Categorical", "Boolean", "Date")
 
 # XGBoost and CatBoost keep numbers in single precision.
 _MOST_NUMBER = float(np.finfo(np.float32).max)

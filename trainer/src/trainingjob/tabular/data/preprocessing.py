@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from trainingjob.fields import Fields, invalid, shown
-from trainingjob.tabular.data.column import KINDS, Kind
+from trainingjob.tabular.data.kinds import KINDS, Kind
 
 Imputing = Literal["Mean", "Median", "MostFrequent", "Constant", "Drop", "Native"]
 Encoding = Literal["OneHot", "Ordinal", "Native"]

@@ -14,10 +14,11 @@ from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
 from trainingjob.storage.store import StorageError
 from trainingjob.tabular.data.cells import Cells
-from trainingjob.tabular.data.column import Column, ColumnBuilder, Kind
+from trainingjob.tabular.data.column import Column, ColumnBuilder
 from trainingjob.tabular.data.csvfile import csv_cells
 from trainingjob.tabular.data.excelfile import excel_cells
 from trainingjob.tabular.data.faults import bad_data, listed
+from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.memory import check_memory
 from trainingjob.tabular.data.parquetfile import parquet_cells
 
