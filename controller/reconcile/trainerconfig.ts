@@ -51,7 +51,7 @@ export function trainerConfig(
           ...(tabular && { tabular: { ...tabular, dataset: withoutRef(tabular.dataset) } }),
         },
     env: secrets.env,
-    ...(secrets.secretEnv.length > 0 && { secretEnv: secrets.secretEnv }),
+    secretEnv: secrets.secretEnv,
     ...(spec.evaluation && { evaluation: spec.evaluation }),
     checkpoints: withoutRef(spec.checkpoints),
     output: withoutRef(spec.output),

@@ -12,6 +12,8 @@ export interface Config {
   };
   readonly trainer: Readonly<Record<string, unknown>>;
   readonly env: Readonly<Record<string, string>>;
+  /** Names of those whose values come from Secrets. */
+  readonly secretEnv: readonly string[];
   readonly evaluation?: { readonly everySteps: number };
   readonly checkpoints: Readonly<Record<string, unknown>> | null;
   readonly output: { readonly uri: string } | null;

@@ -48,6 +48,7 @@ function configuration(uid: string, attempt: number): ConfigAnswer {
     job: { uid, namespace: 'team', name: 'job', attempt, run: 1, specHash: 'abc' },
     trainer: { custom: { command: [python, '-c', program], args: [] } },
     env: { PLANTED: planted },
+    secretEnv: ['PLANTED'],
     checkpoints: null,
     output: null,
     storage: { checkpoints: null, output: null },
