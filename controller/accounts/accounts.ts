@@ -1,4 +1,4 @@
-import type { RunpodAccount } from '../api/runpodaccount.ts';
+import { defaultAccount, type RunpodAccount } from '../api/runpodaccount.ts';
 import type { TrainingJob } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
 import { accountOf } from '../reconcile/attempts.ts';
@@ -80,11 +80,11 @@ export class Accounts {
 }
 
 function missing(name: string): Say {
-  return {
-    reason: 'AccountMissing',
-    message: `There is no RunpodAccount ${name}; create it, or name another in spec.accountRef.`,
-    stalled: true,
-  };
+  const message =
+    name === defaultAccount
+      ? 'The operator has no key file (RUNPOD_API_KEY_FILE), so there is no account default; name a RunpodAccount in spec.accountRef.'
+      : `There is no RunpodAccount ${name}; create it, or name another in spec.accountRef.`;
+  return { reason: 'AccountMissing', message, stalled: true };
 }
 
 function starting(name: string): Say {

@@ -231,3 +231,18 @@ test('three pods in a row that never connect: nothing is rented but one trial at
   await rig.until(namespace, 'next', ({ status }) => status?.phase === 'Succeeded', 40_000);
   await tells('deaf', 'TrainersConnect', 'True NothingAgainstIt');
 }, 120_000);
+
+test('without a key file there is no account default: a job that names none says so, and others go on', async () => {
+  await rig.kill();
+  await rig.start({ RUNPOD_API_KEY_FILE: '' });
+  await rig.create(namespace, 'nameless', stubSpec('succeed'));
+  const waiting = await rig.until(namespace, 'nameless', waitsFor('AccountMissing'));
+  expect(condition(waiting, 'Ready')?.message).toBe(
+    'The operator has no key file (RUNPOD_API_KEY_FILE), so there is no account default; name a RunpodAccount in spec.accountRef.',
+  );
+  await createAccount('only');
+  await rig.create(namespace, 'named', renting('only', 'succeed'));
+  await rig.until(namespace, 'named', ({ status }) => status?.phase === 'Succeeded', 30_000);
+  await rig.patch(namespace, 'nameless', { spec: { accountRef: { name: 'only' } } });
+  await rig.until(namespace, 'nameless', ({ status }) => status?.phase === 'Succeeded', 30_000);
+}, 60_000);
