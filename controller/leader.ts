@@ -1,11 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Account } from './accounts/account.ts';
-import { AccountMetrics } from './accounts/accountmetrics.ts';
-import { accountPass, type AccountPassContext } from './accounts/accountpass.ts';
-import { Accounts } from './accounts/accounts.ts';
-import { secretKey } from './accounts/secretkey.ts';
-import { accountKind, defaultAccount, type RunpodAccount } from './api/runpodaccount.ts';
+import { AccountController } from './accounts/accountcontroller.ts';
 import type { ResolvedJob } from './api/resolve.ts';
 import { apiVersion, keyOf, kind, type TrainingJob } from './api/trainingjob.ts';
 import type { Clock } from './clock.ts';
@@ -14,14 +10,16 @@ import type { KubeClient } from './kube/client.ts';
 import { EventRecorder } from './kube/events.ts';
 import type { Installation } from './kube/installation.ts';
 import { Reflector } from './kube/reflector.ts';
-import { runpodAccounts, trainingJobs } from './kube/resources.ts';
+import { trainingJobs } from './kube/resources.ts';
 import { RuntimeCache } from './kube/runtimes.ts';
 import { SecretReader } from './kube/secrets.ts';
 import { JobMetrics } from './metrics/jobs.ts';
 import { jobSeries } from './metrics/jobseries.ts';
 import type { ProcessMetrics } from './metrics/registry.ts';
+import { policyOf } from './policy.ts';
 import { Backoff } from './queue/backoff.ts';
 import { priorities, WorkQueue } from './queue/workqueue.ts';
+import { readiness, type Readiness } from './readiness.ts';
 import { accountOf } from './reconcile/attempts.ts';
 import { Bookkeeping } from './reconcile/bookkeeping.ts';
 import { ClockJumps } from './reconcile/clockjump.ts';
@@ -33,7 +31,6 @@ import { lastWords } from './reconcile/lastwords.ts';
 import { reconcile, type LoopContext } from './reconcile/loop.ts';
 import { WriteMemory } from './reconcile/memory.ts';
 import { observe } from './reconcile/observe.ts';
-import type { Policy } from './reconcile/snapshot.ts';
 import { PodLeases } from './reconcile/podleases.ts';
 import { RunMemory } from './reconcile/runmemory.ts';
 import { work } from './reconcile/work.ts';
@@ -70,17 +67,11 @@ export interface Leader {
   stop(): Promise<void>;
 }
 
-interface Readiness {
-  readonly ready: boolean;
-  readonly reasons: readonly string[];
-}
-
 const fieldManager = 'trainingjob-operator';
-const keyFilePlace = "the operator's key file";
 
 /** Builds all that only a leader has, wires it, and starts it in the order in which the parts need each other. */
 export async function lead(options: LeaderOptions): Promise<Leader> {
-  const { settings, clock, log, metrics, kube, apiKey, holds } = options;
+  const { settings, clock, log, metrics, kube, holds } = options;
   const { installation, keyring } = options.installation;
   const fenced = <T>(write: () => Promise<T>): Promise<T> =>
     holds() ? write() : Promise.reject(new Error('not written: this process does not lead any more'));
@@ -130,8 +121,6 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
   const memory = new WriteMemory(clock.now());
   const runs = new RunMemory(store);
   const secrets = new SecretReader(kube, clock);
-  // Asked for with each call to Runpod, which are few: a rotated key must not wait.
-  const accountSecrets = new SecretReader(kube, clock, 2000);
   const runpod = (account: string, apiKey: () => string | Promise<string>): RunpodClient => {
     const observe = metrics.runpod(account);
     return new RunpodClient({
@@ -144,27 +133,18 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       observe,
     });
   };
-  const accountQueue = new WorkQueue(clock);
-  const accountObjects = new Reflector<RunpodAccount>({
-    client: kube,
-    type: runpodAccounts,
+  const accountController = new AccountController({
     clock,
     log,
-    onKey(key) {
-      const name = key.slice(1);
-      accountQueue.add(name);
-      // What it allows may have changed.
-      accounts.get(name)?.stir();
-    },
-  });
-  const accountObject = (name: string): RunpodAccount | undefined => accountObjects.store.get(`/${name}`);
-  const accounts = new Accounts({
-    clock,
-    object: accountObject,
+    kube,
+    namespace: settings.namespace,
+    fieldManager,
     connectPause: { firstMs: settings.connectPause * 1000, maxMs: settings.connectPauseMax * 1000 },
+    keyFile: options.apiKey,
+    runpod,
+    fenced,
+    onNews: (account) => books.listed(account),
     surroundings: {
-      clock,
-      log,
       installation,
       jobs,
       enqueue: (key) => queue.add(key),
@@ -174,12 +154,9 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
       inventoryCalmMs: settings.inventoryCalm * 1000,
       sweepGapMs: settings.sweepGap * 1000,
       catalogMs: settings.catalog * 1000,
-      onNews(account) {
-        books.listed(account);
-        accountQueue.add(account.name);
-      },
     },
   });
+  const { accounts } = accountController;
   const pulls = new Pulls({
     address: (podID) => proxyAddress(settings.runpodProxyUrl, podID, agentPort),
     keyring,
@@ -270,30 +247,9 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
     return reconcile(context, key);
   };
 
-  const accountContext: AccountPassContext = {
-    clock,
-    accounts,
-    namespace: settings.namespace,
-    object: accountObject,
-    runpod: (name) => runpod(name, secretKey(accountSecrets, settings.namespace, keyReference(accountObject, name))),
-    setFinalizers: (object, finalizers) =>
-      fenced(() => kube.patchFinalizers<RunpodAccount>(runpodAccounts, object, finalizers)),
-    writeStatus: ({ metadata: { name, uid, resourceVersion } }, status) => {
-      const metadata = { name, uid, resourceVersion };
-      return fenced(() =>
-        kube.applyStatus<RunpodAccount>(
-          runpodAccounts,
-          { apiVersion, kind: accountKind, metadata, status },
-          fieldManager,
-        ),
-      );
-    },
-    remember: (object) => void accountObjects.store.remember(object),
-  };
   const ready = (): Readiness => readiness(reflector, accounts, telemetry, holds);
 
   const jobMetrics = new JobMetrics();
-  const accountMetrics = new AccountMetrics(() => accounts.all());
   const authorizer = new JobAuthorizer(kube, clock);
   const durations = {
     heartbeatSeconds: settings.heartbeat,
@@ -313,28 +269,10 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
   await Promise.all([telemetry.start(), runs.load()]);
   await server.listen(listenAddress(settings.telemetryListen) ?? { host: '0.0.0.0', port: 8080 });
   reflector.start();
-  accountObjects.start();
   runtimes.start();
-  await Promise.all([reflector.synced, accountObjects.synced]);
+  await Promise.all([reflector.synced, accountController.start()]);
   void books.forgetGone();
-  // A job must not be told that its account is missing while nobody has looked.
-  await Promise.allSettled(
-    accountObjects.store.list().map(({ metadata }) => accountPass(accountContext, metadata.name)),
-  );
-  const accountWorker = work({
-    queue: accountQueue,
-    backoff: new Backoff(),
-    pass: (name) => accountPass(accountContext, name),
-    clock,
-    log,
-    reconciled: () => undefined,
-    retried: () => undefined,
-  });
-  if (apiKey)
-    await settledSoon(
-      clock,
-      accounts.open(defaultAccount, keyFilePlace, () => runpod(defaultAccount, apiKey)),
-    );
+  await settledSoon(clock, accountController.openDefault());
   // Jobs that name no runtime must not wait for a cluster that has none of their definitions.
   await settledSoon(clock, runtimes.listed);
   const backoff = new Backoff();
@@ -353,16 +291,15 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
           return [uid, jobSeries(job, telemetry.summary(uid), jobCostUsd(job.status, nowMs))] as const;
         }),
       );
-      return jobMetrics.render() + (await accountMetrics.render());
+      return jobMetrics.render() + (await accountController.metrics());
     },
     ready,
     async stop() {
       queue.close();
-      accountQueue.close();
-      await Promise.race([Promise.all([...workers, accountWorker]), clock.sleep(20_000)]);
+      await Promise.race([Promise.all([...workers, accountController.settle()]), clock.sleep(20_000)]);
       await pulls.close();
-      await Promise.all([reflector.stop(), accountObjects.stop(), runtimes.stop(), server.close(), recorder.close()]);
-      await accounts.stop();
+      await Promise.all([reflector.stop(), runtimes.stop(), server.close(), recorder.close()]);
+      await accountController.stop();
       await store.close();
     },
   };
@@ -371,18 +308,6 @@ export async function lead(options: LeaderOptions): Promise<Leader> {
 /** Neither a slow Runpod nor one that refuses us may keep the operator from telling so in the jobs' status. */
 async function settledSoon(clock: Clock, looked: Promise<unknown>): Promise<void> {
   await Promise.race([looked, clock.sleep(10_000)]);
-}
-
-/** Where the account's key is now; what the object said last, once it is gone. */
-function keyReference(
-  object: (name: string) => RunpodAccount | undefined,
-  name: string,
-): () => RunpodAccount['spec']['apiKeySecretRef'] {
-  let last = { name: '', key: '' };
-  return () => {
-    last = object(name)?.spec.apiKeySecretRef ?? last;
-    return last;
-  };
 }
 
 async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {
@@ -394,39 +319,4 @@ async function liveUids(kube: KubeClient): Promise<ReadonlySet<string>> {
     ({ continueToken } = page);
   } while (continueToken !== undefined);
   return uids;
-}
-
-function readiness(
-  reflector: Reflector<TrainingJob>,
-  accounts: Accounts,
-  telemetry: Telemetry,
-  holds: () => boolean,
-): Readiness {
-  const reasons: string[] = [];
-  if (!holds()) reasons.push('this process does not lead any more');
-  if (telemetry.ingestReadyAtMs === undefined) reasons.push('the telemetry store is not replayed yet');
-  if (telemetry.storeError !== undefined) reasons.push(telemetry.storeError);
-  if (reflector.lastSyncAgeMs() === undefined) reasons.push('TrainingJobs are not listed yet');
-  // An account that refuses us is its own condition; an operator that never saw any pod can look after none.
-  const views = accounts.all().map((account) => account.view());
-  if (views.length > 0 && views.every(({ lists }) => lists.length === 0))
-    reasons.push(views[0]?.error?.message ?? 'pods are not listed yet');
-  return { ready: reasons.length === 0, reasons };
-}
-
-function policyOf(settings: Settings): Policy {
-  return {
-    goneGapMs: settings.goneGap * 1000,
-    createGraceMs: settings.createGrace * 1000,
-    stopGraceMs: settings.stopGrace * 1000,
-    refusalBackoffMs: settings.refusalBackoff * 1000,
-    refusalBackoffMaxMs: settings.refusalBackoffMax * 1000,
-    retryBackoffMs: settings.retryBackoff * 1000,
-    retryBackoffMaxMs: settings.retryBackoffMax * 1000,
-    excludeMs: settings.exclude * 1000,
-    recheckMs: settings.recheck * 1000,
-    progressWriteMs: settings.progressWrite * 1000,
-    transport: settings.telemetryTransport === 'Pull' ? 'Pull' : 'Push',
-    canBeCalled: settings.telemetryUrl.trim() !== '',
-  };
 }
