@@ -38,7 +38,7 @@ export interface AccountSurroundings {
 export interface AccountOptions extends AccountSurroundings {
   readonly name: string;
   /** Where a person puts a working key, as told in messages. */
-  readonly keyPlace: string;
+  readonly keyPlace: () => string;
   readonly runpod: RunpodCalls;
 }
 
@@ -53,7 +53,6 @@ const sweeperKey = '(sweeper)';
  */
 export class Account {
   readonly name: string;
-  readonly keyPlace: string;
   readonly inventory: Inventory;
   readonly waiting: Waiting;
   readonly #options: AccountOptions;
@@ -65,7 +64,6 @@ export class Account {
   constructor(options: AccountOptions) {
     const { name, clock, log, runpod, installation, jobs, onNews } = options;
     this.name = name;
-    this.keyPlace = options.keyPlace;
     this.#options = options;
     const ours = { list: () => jobs.list().filter((job) => accountOf(job) === name) };
     this.waiting = new Waiting(ours, options.enqueue);
@@ -104,6 +102,10 @@ export class Account {
         onNews(this);
       },
     });
+  }
+
+  get keyPlace(): string {
+    return this.#options.keyPlace();
   }
 
   /** Jobs that rent, or would rent, in this account. */

@@ -33,6 +33,8 @@ export interface AccountControllerOptions {
   readonly onNews: (account: Account) => void;
 }
 
+type KeyReference = RunpodAccount['spec']['apiKeySecretRef'];
+
 const keyFilePlace = "the operator's key file";
 
 /** Opens, follows and closes the accounts that RunpodAccounts name, and the one of the key file. */
@@ -42,6 +44,7 @@ export class AccountController {
   readonly #objects: Reflector<RunpodAccount>;
   readonly #queue: WorkQueue;
   readonly #metrics: AccountMetrics;
+  readonly #lastReferences = new Map<string, KeyReference>();
   #worker: Promise<void> | undefined;
 
   constructor(options: AccountControllerOptions) {
@@ -98,7 +101,12 @@ export class AccountController {
   /** Opens the account of the key file, if there is one. Resolves after its first looks at pods and prices. */
   async openDefault(): Promise<void> {
     const { keyFile, runpod } = this.#options;
-    if (keyFile) await this.accounts.open(defaultAccount, keyFilePlace, () => runpod(defaultAccount, keyFile));
+    if (keyFile)
+      await this.accounts.open(
+        defaultAccount,
+        () => keyFilePlace,
+        () => runpod(defaultAccount, keyFile),
+      );
   }
 
   /** The exposition format of Prometheus. */
@@ -128,9 +136,13 @@ export class AccountController {
     return {
       clock,
       accounts: this.accounts,
-      namespace,
       object: (name) => this.#object(name),
-      runpod: (name) => runpod(name, secretKey(secrets, namespace, this.#keyReference(name))),
+      keyPlace: (name) => `Secret ${this.#keyReference(name).name} in namespace ${namespace}`,
+      runpod: (name) =>
+        runpod(
+          name,
+          secretKey(secrets, namespace, () => this.#keyReference(name)),
+        ),
       setFinalizers: (object, finalizers) =>
         fenced(() => kube.patchFinalizers<RunpodAccount>(runpodAccounts, object, finalizers)),
       writeStatus: ({ metadata: { name, uid, resourceVersion } }, status) => {
@@ -143,11 +155,10 @@ export class AccountController {
   }
 
   /** Where the account's key is now; what the object said last, once it is gone. */
-  #keyReference(name: string): () => RunpodAccount['spec']['apiKeySecretRef'] {
-    let last = { name: '', key: '' };
-    return () => {
-      last = this.#object(name)?.spec.apiKeySecretRef ?? last;
-      return last;
-    };
+  #keyReference(name: string): KeyReference {
+    const reference = this.#object(name)?.spec.apiKeySecretRef ??
+      this.#lastReferences.get(name) ?? { name: '', key: '' };
+    this.#lastReferences.set(name, reference);
+    return reference;
   }
 }

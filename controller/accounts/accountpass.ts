@@ -19,9 +19,9 @@ import { rented } from './rented.ts';
 export interface AccountPassContext {
   readonly clock: Clock;
   readonly accounts: Accounts;
-  /** Namespace of the Secrets with the accounts' keys. */
-  readonly namespace: string;
   object(name: string): RunpodAccount | undefined;
+  /** Where a person puts a working key, as the account says now. */
+  keyPlace(name: string): string;
   runpod(name: string): RunpodCalls;
   /** Fails when the object is not the version that was read. Gives the object as it is then. */
   setFinalizers(object: RunpodAccount, finalizers: readonly string[]): Promise<RunpodAccount>;
@@ -54,9 +54,11 @@ export async function accountPass(context: AccountPassContext, name: string): Pr
     return { kind: 'wait', ms: 0 };
   }
   const fresh = accounts.get(name) === undefined;
-  const { namespace } = context;
-  const { apiKeySecretRef } = object.spec;
-  void accounts.open(name, `Secret ${apiKeySecretRef.name} in namespace ${namespace}`, () => context.runpod(name));
+  void accounts.open(
+    name,
+    () => context.keyPlace(name),
+    () => context.runpod(name),
+  );
   const account = accounts.get(name);
   if (!account) return done;
   if (fresh) account.stir();

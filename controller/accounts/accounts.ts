@@ -42,7 +42,7 @@ export class Accounts {
   }
 
   /** Looks at an account from now on, unless it is looked at already. Resolves after its first looks. */
-  open(name: string, keyPlace: string, runpod: () => RunpodCalls): Promise<void> {
+  open(name: string, keyPlace: () => string, runpod: () => RunpodCalls): Promise<void> {
     const known = this.#open.get(name);
     if (known) return known.started;
     const { surroundings, clock, connectPause } = this.#options;

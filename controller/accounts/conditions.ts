@@ -1,7 +1,7 @@
 import type { ConditionState } from '../api/conditions.ts';
 import type { InventoryView } from '../runpod/inventory.ts';
 import type { Account, Balance } from './account.ts';
-import { tooMany, unconnected, type Unconnected } from './unconnected.ts';
+import { neverReached, tooMany, unconnected, type Unconnected } from './unconnected.ts';
 
 /** What is known of an account. */
 export interface AccountFacts {
@@ -82,6 +82,6 @@ function trainersConnect({ unconnected }: AccountFacts): ConditionState {
     type,
     status: false,
     reason: 'PodsNeverConnect',
-    message: `The last ${tooMany} pods never reached the operator: ${unconnected.words}. Look whether pods can reach its telemetry address, and whether their image starts the agent. One pod is tried from time to time.`,
+    message: `${neverReached(unconnected)} One pod is tried from time to time.`,
   };
 }

@@ -3,7 +3,7 @@ import { keyOf } from '../api/trainingjob.ts';
 import type { Clock } from '../clock.ts';
 import { mayHavePod } from '../reconcile/attempts.ts';
 import { iso, type Say } from '../reconcile/plan.ts';
-import { pausedUntilMs, tooMany, unconnected } from './unconnected.ts';
+import { neverReached, pausedUntilMs, unconnected } from './unconnected.ts';
 
 export interface TrialOptions {
   readonly account: string;
@@ -34,7 +34,7 @@ export class Trial {
     const silent = unconnected(all, account);
     const untilMs = pausedUntilMs(silent, pause);
     if (untilMs === undefined) return undefined;
-    const why = `The last ${tooMany} pods in account ${account} never reached the operator: ${silent.words}. Look whether pods can reach its telemetry address, and whether their image starts the agent.`;
+    const why = `Account ${account}: ${neverReached(silent)}`;
     const nowMs = clock.now();
     if (nowMs < untilMs)
       return {

@@ -47,6 +47,11 @@ export function unconnected(jobs: readonly TrainingJob[], account: string): Unco
   return { count: silent.length, lastEndMs: endMs(newest.entry), words };
 }
 
+/** What is said of them, with where to look. */
+export function neverReached({ words }: Unconnected): string {
+  return `The last ${tooMany} pods never reached the operator: ${words}. Look whether pods can reach TELEMETRY_URL, or the operator the pods by RUNPOD_PROXY_URL where it calls them, and whether their image starts the agent.`;
+}
+
 /** Until when nothing is rented in the account after so many; undefined while they are few. The pause doubles with each. */
 export function pausedUntilMs(
   { count, lastEndMs }: Unconnected,

@@ -99,7 +99,7 @@ export class OperatorProcess {
       );
     const account: Account = new Account({
       name: defaultAccount,
-      keyPlace: "the operator's key file",
+      keyPlace: () => "the operator's key file",
       clock,
       log,
       installation,

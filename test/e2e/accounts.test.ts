@@ -170,6 +170,19 @@ describe('the key of an account', () => {
     expect((await account(name))?.status?.conditions?.[0]?.message).toContain(sentence);
   });
 
+  test('is taken from another Secret: the account names that one, and goes on when it is there', async () => {
+    await createAccount('moved');
+    await tells('moved', 'Ready', 'True Ready');
+    const spec = { apiKeySecretRef: { name: secretOf('elsewhere') } };
+    await kubectl(rig.plane, ['patch', 'rpa', 'moved', '--type=merge', '-p', JSON.stringify({ spec })]);
+    await tells('moved', 'Ready', 'False Unauthorized');
+    expect((await account('moved'))?.status?.conditions?.[0]?.message).toContain(
+      'put a working key into Secret runpod-elsewhere in namespace default',
+    );
+    await giveKey('elsewhere', rig.simulator.keys.give('moved'));
+    await tells('moved', 'Ready', 'True Ready');
+  }, 60_000);
+
   test('has no money behind it: the account says so, and says no more when a pod could be rented', async () => {
     await createAccount('poor');
     rig.simulator.fault({
