@@ -44,7 +44,7 @@ function keyValid({ view, keyPlace }: AccountFacts): ConditionState {
     return state(
       false,
       'Unauthorized',
-      `Runpod refuses the API key (${error.message}); put a working key into ${keyPlace}.`,
+      `The API key does not work (${error.message}); put a working key into ${keyPlace}.`,
     );
   if (error?.kind === 'forbidden')
     return state(

@@ -115,10 +115,11 @@ const advice: Readonly<Record<Exclude<RefusalClass, 'Unauthorized'>, string>> = 
 };
 
 function sentence({ account }: Snapshot, refusal: Refusal): string {
-  const said = refusal.message === undefined || refusal.message === '' ? '' : ` Runpod: "${refusal.message}".`;
+  const words = refusal.message ?? '';
+  // A key that is not there is refused by nobody: its words are our own.
   if (refusal.class === 'Unauthorized')
-    return `Runpod refuses the API key of account ${account.name}; put a working key into ${account.keyPlace}.${said}`;
-  return `${advice[refusal.class]}${said}`;
+    return `The API key of account ${account.name} does not work${words === '' ? '' : ` (${words})`}; put a working key into ${account.keyPlace}.`;
+  return `${advice[refusal.class]}${words === '' ? '' : ` Runpod: "${words}".`}`;
 }
 
 function reasonOf(refusal: RefusalClass | undefined): string {

@@ -197,11 +197,16 @@ describe('place', () => {
     Unauthorized: ['AccountUnauthorized', true],
     Unclassified: ['Unclassified', false],
   };
-  test.each(classes)('%s of every candidate is told, with what Runpod said and what helps', (name) => {
+  test.each(classes)('%s of every candidate is told, with what was said and what helps', (name) => {
     const plan = run(refusals(refused('small', { class: name }), refused('large', { class: name })));
     const [reason, stalled] = reasons[name];
     expect(plan).toMatchObject({ action: { kind: 'none' }, record: {}, say: { reason, stalled } });
-    expect(plan?.say.message).toMatch(/^small: .+ Runpod: "no instances available"\. large: .+/);
+    // A key that is not there is refused by nobody, so those words are not said to be Runpod's.
+    const told =
+      name === 'Unauthorized'
+        ? /^small: The API key of account default does not work \(no instances available\); put .+ large: The API key .+/
+        : /^small: .+ Runpod: "no instances available"\. large: .+/;
+    expect(plan?.say.message).toMatch(told);
   });
 
   test('is stalled only when no candidate can come by itself', () => {

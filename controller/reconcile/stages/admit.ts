@@ -75,7 +75,7 @@ export function accountTrouble(snapshot: Snapshot): Say | undefined {
   if (error?.kind === 'unauthorized') {
     return {
       reason: 'AccountUnauthorized',
-      message: `Runpod refuses the API key of account ${account.name} (${error.message}); put a working key into ${account.keyPlace}. Until then pods can be neither rented nor ended.`,
+      message: `The API key of account ${account.name} does not work (${error.message}); put a working key into ${account.keyPlace}. Until then pods can be neither rented nor ended.`,
       stalled: true,
     };
   }
