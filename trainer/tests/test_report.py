@@ -97,6 +97,21 @@ def test_names_of_any_kind_go_from_manifest_to_prediction(awkward, tmp_path):
     assert len(rows) == 15
 
 
+def test_prediction_of_a_file_that_is_not_there_says_which_flag_to_correct(awkward, tmp_path, capsys):
+    _, done = awkward
+    asked = [
+        "--model",
+        str(done.folder / "output"),
+        "--data",
+        str(tmp_path / "none.csv"),
+        "--output",
+        str(tmp_path / "p.csv"),
+    ]
+    assert main(["predict", *asked]) == ExitCode.DATA
+    assert "none.csv is not there; " in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("or correct --data")
+
+
 def test_page_needs_nothing_beside_it_and_takes_no_name_for_markup(awkward):
     _, done = awkward
     text = (done.folder / "output" / "report.html").read_text(encoding="utf-8")

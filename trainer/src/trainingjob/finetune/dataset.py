@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
-from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.datafile import bad_data, data_file
 from trainingjob.fields import invalid
 from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
 from trainingjob.finetune.hub import SCHEME, file_at_hub
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
-from trainingjob.finetune.rows import Row, bad_data, read_rows
+from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
 from trainingjob.finetune.stages import enter
 from trainingjob.finetune.tokens import Tokenized, tokenize
 from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
-from trainingjob.storage.store import StorageError
 
 
 @dataclass(frozen=True)
@@ -112,27 +111,12 @@ def _check_answers(config: FineTuneConfig, rows: list[Row]) -> None:
 def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:
     """The rows of a file as the method takes them, and the file's SHA-256."""
     source = dataset.source
-    try:
-        with _file(dataset) as path:
-            if not path.is_file():
-                raise _missing(source)
-            rows, sha = read_rows(path, source, dataset.max_samples), sha256(path)
-    except FileNotFoundError as error:
-        raise _missing(source) from error
-    except StorageError as error:
-        message = f"{source} cannot be read: {error}"
-        raise TrainingError(ExitCode.DATA if error.lasting else ExitCode.ARTIFACTS, message) from error
-    except OSError as error:
-        raise bad_data(f"{source} cannot be read: {error}") from error
+
+    def fetch(address: str) -> AbstractContextManager[Path]:
+        if not address.startswith(SCHEME):
+            return local_copy(address)
+        return nullcontext(file_at_hub(address, dataset.revision).path)
+
+    with data_file(source, "trainer.fineTune.dataset.source", fetch) as path:
+        rows, sha = read_rows(path, source, dataset.max_samples), sha256(path)
     return (*convert(rows, method, source), sha)
-
-
-def _file(dataset: DatasetSource) -> AbstractContextManager[Path]:
-    if dataset.source.startswith(SCHEME):
-        return nullcontext(file_at_hub(dataset.source, dataset.revision).path)
-    return local_copy(dataset.source)
-
-
-def _missing(source: str) -> TrainingError:
-    place = "into the bucket" if source.startswith("s3://") else "on the network volume"
-    return bad_data(f"{source} is not there; put the file {place}, or correct trainer.fineTune.dataset.source")

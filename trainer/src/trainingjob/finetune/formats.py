@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainingjob.finetune.rows import Row, bad_data
+from trainingjob.datafile import bad_data
+from trainingjob.finetune.rows import Row
 
 _ROLES = ("system", "user", "assistant", "tool")
 _SHAREGPT = {

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from trainingjob.finetune.rows import Row, bad_data
+from trainingjob.datafile import bad_data
+from trainingjob.finetune.rows import Row
 from trainingjob.finetune.template import chat_template
 from trainingjob.finetune.tokens import TELL_EVERY, Tokenized, render
 

@@ -7,17 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.datafile import bad_data
 
 Row = dict[str, Any]
 
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
-
-
-def bad_data(message: str) -> TrainingError:
-    """Data that cannot be trained on, exit code 3."""
-    return TrainingError(ExitCode.DATA, message)
 
 
 def read_rows(path: Path, source: str, most: int | None = None) -> list[Row]:

@@ -4,7 +4,8 @@ import json
 import random
 from dataclasses import dataclass
 
-from trainingjob.finetune.rows import Row, bad_data
+from trainingjob.datafile import bad_data
+from trainingjob.finetune.rows import Row
 
 
 @dataclass(frozen=True)

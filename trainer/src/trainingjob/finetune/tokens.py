@@ -6,7 +6,8 @@ from typing import Any
 
 import jinja2
 
-from trainingjob.finetune.rows import Row, bad_data
+from trainingjob.datafile import bad_data
+from trainingjob.finetune.rows import Row
 from trainingjob.finetune.template import chat_template
 
 IGNORED = -100

@@ -33,7 +33,7 @@ def predict(model_uri: str, source: str, path: Path) -> str:
         fetch_verified(model_uri, folder)
         outline, pipeline, model = _load(model_uri, folder)
         features = tuple(feature.name for feature in pipeline.features)
-        table = read_table(source, Selection(None, features, kinds=pipeline.kinds))
+        table = read_table(source, Selection(None, features, kinds=pipeline.kinds), named_by="--data")
         rows = np.arange(len(table.lines))
         matrix = pipeline.transform(table.features, rows)
         if len(matrix.kept) == 0:

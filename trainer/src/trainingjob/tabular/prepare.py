@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
-from trainingjob.tabular.data.faults import bad_data
 from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.pipeline import Matrix, Pipeline, complete, fit
 from trainingjob.tabular.data.split import Rows, Split, split_rows

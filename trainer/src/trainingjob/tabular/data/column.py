@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainingjob.tabular.data.faults import bad_data
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.kinds import Kind
 
 Floats = npt.NDArray[np.float64]

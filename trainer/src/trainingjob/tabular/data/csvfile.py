@@ -9,8 +9,8 @@ from typing import Any
 
 from charset_normalizer import from_bytes
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.cells import CHUNK_ROWS, Cells, Chunk
-from trainingjob.tabular.data.faults import bad_data
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_BYTES = 1024 * 1024

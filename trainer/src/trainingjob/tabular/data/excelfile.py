@@ -8,8 +8,8 @@ from typing import Any
 
 from python_calamine import CalamineError, CalamineWorkbook
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.cells import CHUNK_ROWS, Cells, Chunk
-from trainingjob.tabular.data.faults import bad_data
 
 
 @contextmanager

@@ -1,11 +1,4 @@
-"""How faults of the data are said."""
-
-from trainingjob.exitcodes import ExitCode, TrainingError
-
-
-def bad_data(message: str) -> TrainingError:
-    """Data that cannot be trained on, exit code 3."""
-    return TrainingError(ExitCode.DATA, message)
+"""How faults of columns are said."""
 
 
 def listed(names: list[str]) -> str:

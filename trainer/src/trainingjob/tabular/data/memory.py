@@ -4,7 +4,7 @@ word."""
 import re
 from pathlib import Path
 
-from trainingjob.tabular.data.faults import bad_data
+from trainingjob.datafile import bad_data
 
 # Python and the libraries, before there is a row.
 _BASE = 300 * 2**20

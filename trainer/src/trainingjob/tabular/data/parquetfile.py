@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.cells import CHUNK_ROWS, Cells, Chunk
-from trainingjob.tabular.data.faults import bad_data
 
 
 @contextmanager

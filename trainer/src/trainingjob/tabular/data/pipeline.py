@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Column, Floats
-from trainingjob.tabular.data.faults import bad_data
 from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.preprocessing import Encoding, Imputing, Preprocessing, Scaling
 from trainingjob.tabular.data.split import Rows

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
-from trainingjob.tabular.data.faults import bad_data
+from trainingjob.datafile import bad_data
 
 Rows = npt.NDArray[np.int64]
 

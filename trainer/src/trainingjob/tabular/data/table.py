@@ -1,23 +1,22 @@
 """A file as typed columns. Every fault of the file names the column and the row, and says what to do."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.datafile import bad_data, data_file
+from trainingjob.exitcodes import TrainingError
 from trainingjob.fields import nearest
-from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
-from trainingjob.storage.store import StorageError
 from trainingjob.tabular.data.cells import Cells
 from trainingjob.tabular.data.column import Column, ColumnBuilder
 from trainingjob.tabular.data.csvfile import csv_cells
 from trainingjob.tabular.data.excelfile import excel_cells
-from trainingjob.tabular.data.faults import bad_data, listed
+from trainingjob.tabular.data.faults import listed
 from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.memory import check_memory
 from trainingjob.tabular.data.parquetfile import parquet_cells
@@ -54,32 +53,15 @@ class Table:
         return f"{self.source} {self.place} {self.lines[row]}"
 
 
-def read_table(source: str, selection: Selection) -> Table:
-    """Reads a CSV, Parquet or Excel file; its ending says which.
+def read_table(source: str, selection: Selection, named_by: str = "trainer.tabular.dataset.source") -> Table:
+    """Reads a CSV, Parquet or Excel file; its ending says which. `named_by` is what a person corrects where it is not there.
 
     Raises:
         TrainingError: exit code 3, when the file is missing or empty, lacks a column, or has cells that cannot be used; exit
             code 6, when storage does not answer, which may pass.
     """
-    with opened(source) as path, _cells(path, source) as cells:
+    with data_file(source, named_by) as path, _cells(path, source) as cells:
         return _read(path, source, cells, selection)
-
-
-@contextmanager
-def opened(source: str) -> Iterator[Path]:
-    """A path at which the file can be read. Raises as `read_table` does."""
-    try:
-        with local_copy(source) as path:
-            if not path.is_file():
-                raise _missing(source)
-            yield path
-    except FileNotFoundError as error:
-        raise _missing(source) from error
-    except StorageError as error:
-        message = f"{source} cannot be read: {error}"
-        raise TrainingError(ExitCode.DATA if error.lasting else ExitCode.ARTIFACTS, message) from error
-    except OSError as error:
-        raise bad_data(f"{source} cannot be read: {error}") from error
 
 
 def _cells(path: Path, source: str) -> AbstractContextManager[Cells]:
@@ -87,11 +69,6 @@ def _cells(path: Path, source: str) -> AbstractContextManager[Cells]:
     if ending in (".parquet", ".pq"):
         return parquet_cells(path, source)
     return excel_cells(path, source) if ending in _EXCEL else csv_cells(path, source)
-
-
-def _missing(source: str) -> TrainingError:
-    place = "into the bucket" if source.startswith("s3://") else "on the network volume"
-    return bad_data(f"{source} is not there; put the file {place}, or correct trainer.tabular.dataset.source")
 
 
 def _read(path: Path, source: str, cells: Cells, selection: Selection) -> Table:

@@ -11,8 +11,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
-from trainingjob.tabular.data.faults import bad_data
 from trainingjob.tabular.data.table import Table
 from trainingjob.tabular.predicted import Predicted
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
-from trainingjob.tabular.data.faults import bad_data
 from trainingjob.tabular.data.table import Table
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.tasks.classification import (

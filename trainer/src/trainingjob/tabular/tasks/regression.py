@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, mean_squared_error, r2_score
 
+from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
-from trainingjob.tabular.data.faults import bad_data
 from trainingjob.tabular.data.table import Table
 from trainingjob.tabular.predicted import Predicted
 
