@@ -7,7 +7,8 @@ export default defineConfig({
     environment: 'node',
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
+    // Longer than what a test waits for one thing, so that it ends with what it saw instead.
+    testTimeout: 60_000,
     hookTimeout: 120_000,
     globalSetup: ['test/controlplane/global-setup.ts'],
     reporters: process.env['CI']

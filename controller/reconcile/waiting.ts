@@ -28,7 +28,10 @@ export class Waiting {
     return this.#keys.size > 0;
   }
 
-  /** Makes due every job that waited for a list, whose pods changed in it, or whom the account's state concerns. */
+  /**
+   * Makes due every job that waited for a list, whose pods changed in it, whose pod is not in it, or whom the account's state
+   * concerns. Not in it is no change where a pod came and went between two lists.
+   */
   listed(view: InventoryView): void {
     for (const key of this.#keys) if (key.includes('/')) this.#enqueue(key);
     const account = `${view.error?.kind ?? ''}/${view.suspicious}`;
@@ -38,26 +41,27 @@ export class Waiting {
     const seen = new Map<string, string>();
     for (const job of this.#jobs.list()) {
       const { uid } = job.metadata;
-      const now = (byUid.get(uid12(uid)) ?? []).map(described).join();
+      const pods = byUid.get(uid12(uid)) ?? [];
+      const now = pods.map(described).join();
       seen.set(uid, now);
       const unfinished = job.status?.completionTime === undefined;
-      if (this.#seen.get(uid) !== now || (all && unfinished)) this.#enqueue(keyOf(job));
+      const podID = expectedPod(job);
+      const missing = podID !== undefined && !pods.some(({ id }) => id === podID);
+      if (this.#seen.get(uid) !== now || missing || (all && unfinished)) this.#enqueue(keyOf(job));
     }
     this.#seen = seen;
   }
 
   /** Ids of pods that are rented and that nobody asked to end. */
   expectedPods(): ReadonlySet<string> {
-    return new Set(
-      this.#jobs.list().flatMap(({ metadata, status }) => {
-        const { attempt, outcome } = status ?? {};
-        const ending = metadata.deletionTimestamp !== undefined || outcome !== undefined || attempt?.end !== undefined;
-        return attempt?.state === 'Observed' && attempt.podID !== undefined && attempt.billedTo === undefined && !ending
-          ? [attempt.podID]
-          : [];
-      }),
-    );
+    return new Set(this.#jobs.list().flatMap((job) => expectedPod(job) ?? []));
   }
+}
+
+function expectedPod({ metadata, status }: TrainingJob): string | undefined {
+  const { attempt, outcome } = status ?? {};
+  const ending = metadata.deletionTimestamp !== undefined || outcome !== undefined || attempt?.end !== undefined;
+  return attempt?.state === 'Observed' && attempt.billedTo === undefined && !ending ? attempt.podID : undefined;
 }
 
 function described(pod: CloudPod): string {

@@ -176,6 +176,17 @@ describe('who waits for a list', () => {
     expect(due).toHaveLength(4);
   });
 
+  test('a pod that came and went between two lists: the job is due with each list that lacks it', () => {
+    const jobs = [job()];
+    const { it, due } = waiting(jobs);
+    it.listed(view([], [list(0)]));
+    due.length = 0;
+    jobs[0] = job({ attempt: attempt() });
+    it.listed(view([], [list(1)]));
+    it.listed(view([], [list(2)]));
+    expect(due).toEqual([key, key]);
+  });
+
   test('all unfinished jobs are due when the account begins or ceases to refuse us', () => {
     const done = job({ completionTime: isoAt(-1) });
     const other = {
