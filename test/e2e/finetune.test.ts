@@ -39,6 +39,21 @@ asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], ad
 print(model.generate(**asked, max_new_tokens=4, do_sample=False).shape[1] - asked["input_ids"].shape[1])
 `;
 
+/** The eval loss as its definition says it: the mean over held-out texts of the mean over their tokens. */
+const evalLoss = `
+import json, sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trainingjob.finetune.split import split_rows
+model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), AutoTokenizer.from_pretrained(sys.argv[1])
+rows = [json.loads(line) for line in open(sys.argv[2])]
+losses = []
+for index in split_rows(rows, float(sys.argv[3]), 42, "").held_out:
+    ids = torch.tensor([tokenizer(rows[index]["text"])["input_ids"] + [tokenizer.eos_token_id]])
+    with torch.no_grad():
+        losses.append(torch.nn.functional.cross_entropy(model(ids).logits[0, :-1], ids[0, 1:]).item())
+print(sum(losses) / len(losses))
+`;
+
 describe('fine-tuning in a pod', () => {
   test('a pod is lost in the middle: the next goes on from the checkpoint, and the model is stored', async () => {
     await rig.create(namespace, 'talk', sft({ maxSteps: 200 }));
@@ -64,6 +79,32 @@ describe('fine-tuning in a pod', () => {
     expect(metrics.evaluations[String(best?.step)]?.score).toBeCloseTo(Number(best?.score), 6);
     expect(Number(await runPython(['-c', plainTransformers, onDisk(output?.uri)]))).toBeGreaterThan(0);
   }, 360_000);
+
+  test('few rows, learnt by heart: best is an earlier step, and its stored weights give the eval loss of the status', async () => {
+    await writeLanguage(volume, 'CPT', 16);
+    const spec = sft({ maxSteps: 40, learningRate: '2e-2', maxLength: 512, perDeviceEvalBatchSize: 1 });
+    const trainer = spec.trainer as TrainingJobSpec['trainer'];
+    const fineTune = {
+      ...trainer.fineTune,
+      model: { source: 'file:///volume/cpt/model' },
+      dataset: { source: 'file:///volume/cpt/cpt.jsonl', evalSplit: '0.25', seed: 42 },
+    };
+    await rig.create(namespace, 'by-heart', {
+      ...spec,
+      trainer: { ...trainer, fineTune },
+      evaluation: { everySteps: 5 },
+    });
+    const job = await rig.until(namespace, 'by-heart', ({ status }) => status?.completionTime !== undefined, 180_000);
+    expect(job.status?.phase).toBe('Succeeded');
+    const { best, metrics, output } = job.status ?? {};
+    const last = metrics?.find(({ name }) => name === 'eval/loss');
+    expect(last?.step).toBe(40);
+    expect(best?.step).toBeLessThan(40);
+    expect(Number(best?.evalLoss)).toBeLessThan(Number(last?.value) - 0.1);
+    expect(best?.verified).toBe(true);
+    const measured = await runPython(['-c', evalLoss, onDisk(output?.uri), join(volume, 'cpt/cpt.jsonl'), '0.25']);
+    expect(Math.abs(Number(measured) - Number(best?.evalLoss))).toBeLessThan(1e-3);
+  }, 240_000);
 
   test('data of another method are refused with what was expected', async () => {
     const spec = sft({});

@@ -24,6 +24,7 @@ export async function writePatients(folder: string): Promise<void> {
 }
 
 /** Writes an untrained model, `model`, and rows for a method of fine-tuning, `METHOD.jsonl`, into a folder of the method's name. */
-export async function writeLanguage(folder: string, method: string): Promise<void> {
-  await runPython(['-m', 'trainingjob.finetune.demo', '--out', join(folder, method.toLowerCase()), '--method', method]);
+export async function writeLanguage(folder: string, method: string, rows = 400): Promise<void> {
+  const out = join(folder, method.toLowerCase());
+  await runPython(['-m', 'trainingjob.finetune.demo', '--out', out, '--method', method, '--rows', String(rows)]);
 }
