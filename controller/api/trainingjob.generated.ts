@@ -360,19 +360,6 @@ type: ("Numeric" | "Categorical" | "Boolean" | "Date")
  */
 classWeight: ("None" | "Balanced")
 /**
- * Ends a run whose score does not get better; absent, all steps are done.
- */
-earlyStopping?: {
-/**
- * Evaluations in a row without a better score after which the run ends.
- */
-patience: number
-/**
- * By how much a score must be lower to be better.
- */
-minDelta: string
-}
-/**
  * Hyper-parameters of the family, named as in its library; decimals are strings. One that is left out has the default that is named here.
  */
 parameters?: {
@@ -741,6 +728,32 @@ scoring?: {
 strategy: ("MultiMetric" | "SingleMetric")
 /**
  * The metric of SingleMetric.
+ */
+metric?: {
+/**
+ * Name as reported at evaluations.
+ */
+name: string
+/**
+ * Whether less or more of it is better.
+ */
+goal: ("Minimize" | "Maximize")
+}
+}
+/**
+ * Ends a run of fineTune or tabular that gets no better, with its best step as the result; absent, all steps are done.
+ */
+earlyStopping?: {
+/**
+ * Evaluations in a row without anything better after which the run ends.
+ */
+patience: number
+/**
+ * By how much a score must be lower, or a metric better, to count.
+ */
+minDelta: string
+/**
+ * A metric of the evaluations that is looked at instead of the score.
  */
 metric?: {
 /**

@@ -18,10 +18,10 @@ export interface AgentDurations {
  * platform team changed a default.
  */
 export function specHash(spec: TrainingJobSpec): string {
-  const { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring } = spec;
+  const { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, earlyStopping } = spec;
   // The same path on another volume is another place.
   const volume = spec.compute.networkVolume;
-  const asked = { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, volume };
+  const asked = { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, earlyStopping, volume };
   return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 
@@ -33,7 +33,6 @@ export function trainerConfig(
   resume: Resume | null,
 ): Config {
   const { spec, metadata, status } = job;
-  const { fineTune, tabular, custom } = spec.trainer;
   return {
     protocolVersion: 1,
     job: {
@@ -44,12 +43,7 @@ export function trainerConfig(
       run: status?.run?.number ?? 1,
       specHash: status?.run?.specHash ?? specHash(spec),
     },
-    trainer: custom
-      ? { custom: { command: custom.command, args: custom.args ?? [] } }
-      : {
-          ...(fineTune && { fineTune: { ...fineTune, dataset: withoutRef(fineTune.dataset) } }),
-          ...(tabular && { tabular: { ...tabular, dataset: withoutRef(tabular.dataset) } }),
-        },
+    trainer: trainerOf(spec.trainer),
     env: secrets.env,
     secretEnv: secrets.secretEnv,
     ...(spec.evaluation && { evaluation: spec.evaluation }),
@@ -61,8 +55,17 @@ export function trainerConfig(
       ...(Object.keys(secrets.keys).length > 0 && { keys: secrets.keys }),
     },
     scoring: spec.scoring,
+    ...(spec.earlyStopping && { earlyStopping: spec.earlyStopping }),
     agent: durations,
     resume,
+  };
+}
+
+function trainerOf({ fineTune, tabular, custom }: ResolvedJob['spec']['trainer']): Config['trainer'] {
+  if (custom) return { custom: { command: custom.command, args: custom.args ?? [] } };
+  return {
+    ...(fineTune && { fineTune: { ...fineTune, dataset: withoutRef(fineTune.dataset) } }),
+    ...(tabular && { tabular: { ...tabular, dataset: withoutRef(tabular.dataset) } }),
   };
 }
 

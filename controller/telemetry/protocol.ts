@@ -26,6 +26,7 @@ export interface Config {
     readonly keys?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   };
   readonly scoring: Readonly<Record<string, unknown>>;
+  readonly earlyStopping?: Readonly<Record<string, unknown>>;
   readonly agent: {
     readonly heartbeatSeconds: number;
     readonly holdSeconds: number;

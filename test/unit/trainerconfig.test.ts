@@ -37,6 +37,7 @@ const full: TrainingJobSpec = {
     env: [{ name: 'A', value: '1' }],
   },
   evaluation: { everySteps: 20 },
+  earlyStopping: { patience: 5, minDelta: '0' },
   checkpoints: { uri: 'file:///volume/checkpoints/fit', keepBest: 1, keepLast: 1 },
   output: { uri: 'file:///volume/models/fit' },
 };
@@ -78,6 +79,7 @@ describe('the hash of what the trainer is asked to do', () => {
     ['checkpoints', { checkpoints: { ...full.checkpoints!, keepBest: 2 } }],
     ['output', { output: { uri: 'file:///volume/other' } }],
     ['scoring', { scoring: { strategy: 'SingleMetric', metric: { name: 'eval/loss', goal: 'Minimize' } } }],
+    ['earlyStopping', { earlyStopping: { patience: 3, minDelta: '0' } }],
   ])('changes with %s', (_, change) => expect(specHash({ ...full, ...change })).not.toBe(hash));
 
   test('changes with the order of a list: it is another command', () => {
@@ -129,6 +131,7 @@ describe('the configuration of an attempt', () => {
         output: `file:///volume/models/fit/team/fit/${uid}/1`,
       },
       scoring: { strategy: 'MultiMetric' },
+      earlyStopping: { patience: 5, minDelta: '0' },
       agent: durations,
       resume: null,
     });
@@ -138,6 +141,7 @@ describe('the configuration of an attempt', () => {
     const made = config({});
     expect(made).toMatchObject({ checkpoints: null, output: null, storage: { checkpoints: null, output: null } });
     expect(made).not.toHaveProperty('evaluation');
+    expect(made).not.toHaveProperty('earlyStopping');
     expect(made.trainer).toEqual({ custom: { command: ['python', 'train.py'], args: [] } });
   });
 });

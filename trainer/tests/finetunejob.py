@@ -101,3 +101,25 @@ def offered(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 def state_of(folder: Path, step: int, file: str) -> Any:
     return json.loads((folder / "checkpoints" / f"checkpoint-{step}" / file).read_text())
+
+
+class HostLost(Exception):
+    """The machine is gone in the middle of a step."""
+
+
+def lost_at(step: int, folder: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a run leaves whose host is lost at this step."""
+    from trainingjob.finetune.life import Life
+
+    end = Life.on_step_end
+
+    def on_step_end(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if state.global_step == step:
+            raise HostLost
+        end(self, args, state, control, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Life, "on_step_end", on_step_end)
+        with pytest.raises(HostLost):
+            run(folder, config)
+    return read_events(folder / "events.jsonl")

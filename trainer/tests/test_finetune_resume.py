@@ -1,25 +1,19 @@
 """A fine-tuning run that goes on elsewhere comes to what it would have come to without a break."""
 
-import json
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.finetunejob import finetune_config, offered, run, state_of
+from tests.finetunejob import finetune_config, lost_at, offered, run, state_of
 from trainingjob.exitcodes import ExitCode
 from trainingjob.finetune import demo
-from trainingjob.finetune.life import Life
 
 torch.set_num_threads(1)
 
 # Two passes over the data and a part of a third, in steps of two batches each, with chance in every layer.
 PARAMETERS = {"maxSteps": 16, "gradientAccumulationSteps": 2}
-
-
-class HostLost(Exception):
-    """The machine is gone in the middle of a step."""
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +33,6 @@ def config_in(folder, made, **members):
 def whole(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     return run(folder, config_in(folder, made))
-
-
-def lost_at(step, folder, config):
-    """What a run leaves whose host is lost at this step."""
-    end = Life.on_step_end
-
-    def on_step_end(self, args, state, control, **more):
-        if state.global_step == step:
-            raise HostLost
-        end(self, args, state, control, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Life, "on_step_end", on_step_end)
-        with pytest.raises(HostLost):
-            run(folder, config)
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("at", [3, 7, 14])

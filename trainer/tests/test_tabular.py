@@ -177,7 +177,7 @@ FAULTS = [
         {"scoring": {"strategy": "SingleMetric", "metric": {"name": "eval/acc", "goal": "Maximize"}}},
         ExitCode.CONFIGURATION,
         'scoring.metric.name: "eval/acc" is no metric of a binary_classification. Did you mean "eval/auc"? '
-        "It has: eval/loss, eval/accuracy, eval/auc",
+        "Known here: eval/loss, eval/accuracy, eval/auc",
     ),
 ]
 

@@ -24,7 +24,7 @@ from trainingjob.tabular.hyperparameters import (
     WordOrDecimal,
     python_name,
 )
-from trainingjob.tabular.parameters import EarlyStopping, TabularConfig
+from trainingjob.tabular.parameters import TabularConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,9 +90,6 @@ WRONG = [
         of("svm_regression", preprocessing={"encoding": "Native"}),
         "encoding: svm cannot train on categories as they are",
     ),
-    (of("svm_regression", earlyStopping={"patience": 1}), "earlyStopping: svm is fitted at once and cannot stop early"),
-    (tabular(earlyStopping={}), "earlyStopping.patience: must be a whole number of at least 1, not nothing"),
-    (tabular(earlyStopping={"patience": 0}), "earlyStopping.patience: must be a whole number of at least 1, not 0"),
     (of("xgboost_regression", classWeight="Balanced"), "classWeight: goes with a classification"),
 ]
 
@@ -205,7 +202,6 @@ def test_resource_and_trainer_know_the_same_fields():
         "excludeFeatures",
         "preprocessing",
         "classWeight",
-        "earlyStopping",
         "parameters",
     }
     assert set(properties["parameters"]["properties"]) == set(owners())
@@ -217,7 +213,6 @@ def test_resource_and_trainer_know_the_same_fields():
     assert preprocessing["encoding"]["enum"] == ["Auto", *get_args(Encoding)]
     assert preprocessing["scaling"]["enum"] == ["Auto", *get_args(Scaling)]
     assert preprocessing["columnTypes"]["items"]["properties"]["type"]["enum"] == list(KINDS)
-    assert set(properties["earlyStopping"]["properties"]) == {"patience", "minDelta"}
 
 
 def test_resource_says_the_families_and_defaults_of_each_parameter():
@@ -265,8 +260,3 @@ def test_defaults_are_those_of_the_resource():
     preprocessing = properties["preprocessing"]["properties"]
     assert config.preprocessing.imputing == preprocessing["imputing"]["default"]
     assert {preprocessing[name]["default"] for name in ("encoding", "scaling")} == {"Auto"}
-    stopping = parse_config(tabular(earlyStopping={"patience": 1})).trainer
-    assert isinstance(stopping, TabularConfig)
-    assert stopping.early_stopping == EarlyStopping(
-        1, float(properties["earlyStopping"]["properties"]["minDelta"]["default"])
-    )

@@ -108,14 +108,6 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "preprocessing.scaling": ({}, {"preprocessing": {"scaling": "Robust"}}),
     "preprocessing.columnTypes": ({}, {"preprocessing": {"columnTypes": [{"name": "code", "type": "Categorical"}]}}),
     "classWeight": ({}, {"classWeight": "Balanced"}),
-    "earlyStopping.patience": (
-        {"earlyStopping": {"patience": 1000}, "parameters": {"nEstimators": 200, "learningRate": "0.9"}},
-        {"earlyStopping": {"patience": 2}, "parameters": {"nEstimators": 200, "learningRate": "0.9"}},
-    ),
-    "earlyStopping.minDelta": (
-        {"earlyStopping": {"patience": 1}, "parameters": {"nEstimators": 40}},
-        {"earlyStopping": {"patience": 1, "minDelta": "1000"}, "parameters": {"nEstimators": 40}},
-    ),
 }
 
 

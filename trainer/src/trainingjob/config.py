@@ -1,13 +1,15 @@
 """The configuration of one run: what the operator sends to the agent, and what `trainingjob run --config` reads."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from trainingjob.earlystopping import EarlyStopping, parse_early_stopping
 from trainingjob.fields import Fields, invalid
 from trainingjob.finetune.parameters import FineTuneConfig, parse_finetune
 from trainingjob.finetune.words import flag, one_of
 from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
+from trainingjob.scoring.metric import parse_metric
 from trainingjob.storage.s3settings import Keys, parse_keys, parse_s3
 from trainingjob.tabular.parameters import TabularConfig, parse_tabular
 
@@ -85,6 +87,7 @@ class Config:
     storage: Storage
     output: Output
     scoring: Scoring
+    early_stopping: EarlyStopping | None
     resume: tuple[Resumable, ...] | None
     agent: AgentDurations
     raw: dict[str, Any]
@@ -113,6 +116,7 @@ def parse_config(value: Any) -> Config:
         storage=_storage(fields.get("storage")),
         output=_output(fields.get("output"), trainer),
         scoring=_scoring(fields.get("scoring"), trainer),
+        early_stopping=_early_stopping(fields.get("earlyStopping"), trainer),
         resume=parse_resume(fields.get("resume")),
         agent=parse_agent(fields.get("agent")),
         raw=value,
@@ -228,13 +232,17 @@ def _scoring(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Sc
         return Scoring(metric=None, goal="Minimize")
     if strategy != "SingleMetric":
         raise invalid(f"scoring.strategy: must be MultiMetric or SingleMetric, not {strategy!r}")
-    inner = Fields(metric, "scoring.metric")
-    name, goal = inner.text("name"), inner.text("goal")
-    inner.close()
-    if goal not in ("Minimize", "Maximize"):
-        raise invalid(f"scoring.metric.goal: must be Minimize or Maximize, not {goal!r}")
-    checked: Literal["Minimize", "Maximize"] = "Maximize" if goal == "Maximize" else "Minimize"
-    return Scoring(metric=name, goal=checked)
+    found = parse_metric(metric, "scoring.metric")
+    return Scoring(metric=found.name, goal=found.goal)
+
+
+def _early_stopping(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> EarlyStopping | None:
+    found = parse_early_stopping(value)
+    if found is not None and isinstance(trainer, Custom):
+        raise invalid("earlyStopping: the program of a custom job decides itself when it ends; leave it out")
+    if found is not None and isinstance(trainer, TabularConfig) and trainer.family.steps is None:
+        raise invalid(f"earlyStopping: {trainer.family.name} is fitted at once and cannot stop early; leave it out")
+    return found
 
 
 def parse_agent(value: Any) -> AgentDurations:

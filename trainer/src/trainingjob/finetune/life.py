@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainingjob import reporting
+from trainingjob import earlystopping, reporting
+from trainingjob.earlystopping import EarlyStopping
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.fields import invalid, nearest
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.resume import write_base
 from trainingjob.finetune.source import Base
@@ -19,6 +19,7 @@ from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.scoring.best import Evaluation
+from trainingjob.scoring.metric import require_metric
 
 # So many reports of a loss that is not finite, one after the other, are no accident of one batch.
 MOST_NOT_FINITE = 3
@@ -37,6 +38,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
     progress: Progress
     keeper: CheckpointKeeper
     uploads: Uploads
+    rule: EarlyStopping | None
     stopped: bool = False
     _saved: int = 0
     _train_loss: float | None = None
@@ -89,12 +91,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         step, found = state.global_step, evaluation_metrics(metrics or {})
         measured = found.get("eval/loss", found.get("eval/reward", math.nan))
         loss = found.get("eval/loss", math.nan)
-        wanted = self.progress.tracker.scoring.metric
-        if wanted is not None and wanted not in found:
-            raise invalid(
-                f'scoring.metric.name: "{wanted}" is no metric of these evaluations.{nearest(wanted, found)} They have: '
-                + ", ".join(sorted(found))
-            )
+        self._require_metrics(sorted(found))
         self._count(measured, step)
         reporting.report(step, found, evaluation=True, epoch=state.epoch)
         finite = loss if math.isfinite(loss) else None
@@ -104,7 +101,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         if scored.score is not None:
             self.progress.scores[step] = scored.score.score
             self._tell(step, scored.score.score, scored.score.components, is_best=scored.is_best)
-            last = step >= state.max_steps
+            last = step >= state.max_steps or self._ends_early(control)
             if self.keeper.due(step, is_best=scored.is_best, is_last=last):
                 control.should_save = True
         if not control.should_save:
@@ -120,6 +117,18 @@ class Life(TrainerCallback):  # type: ignore[misc]
         self.uploads.hand_over(folder, step, self.progress)
         self._saved = step
         enter("Training")
+
+    def _require_metrics(self, found: list[str]) -> None:
+        rule, scoring = self.rule, self.progress.tracker.scoring
+        require_metric("scoring.metric", scoring.metric, found, "these evaluations")
+        require_metric("earlyStopping.metric", None if rule is None else rule.metric_name, found, "these evaluations")
+
+    def _ends_early(self, control: TrainerControl) -> bool:
+        if self.rule is None or not earlystopping.exhausted(self.rule, self.progress):
+            return False
+        earlystopping.tell(self.rule)
+        control.should_training_stop = True
+        return True
 
     def _count(self, loss: float, step: int) -> None:
         self._not_finite = 0 if math.isfinite(loss) else self._not_finite + 1

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trainingjob import reporting
+from trainingjob import earlystopping, reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
@@ -111,8 +111,11 @@ def _train(
     start = None
     if resumable is not None:
         start, progress = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
+        if _ended_early(config, progress, total):
+            return progress, False
     uploads = Uploads(keeper)
-    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads)
+    rule = config.early_stopping
+    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads, rule=rule)
     trainer.add_callback(Reports(samples))
     trainer.add_callback(life)
     try:
@@ -122,6 +125,16 @@ def _train(
     finally:
         uploads.close()
     return progress, life.stopped
+
+
+def _ended_early(config: Config, progress: Progress, total: int) -> bool:
+    """Whether the attempt before came to an early end already; then no step is added to it."""
+    rule = config.early_stopping
+    if rule is None or not earlystopping.exhausted(rule, progress):
+        return False
+    if max(progress.evaluations) < total:
+        earlystopping.tell(rule)
+    return True
 
 
 def _totals(config: Config, finetune: FineTuneConfig, prepared: Prepared, total: int, warmup: int) -> int:

@@ -12,14 +12,6 @@ ClassWeight = Literal["None", "Balanced"]
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
-    """The run ends when so many evaluations in a row did not lower the score by more than `min_delta`."""
-
-    patience: int
-    min_delta: float
-
-
-@dataclass(frozen=True)
 class TabularConfig:
     """What to fit to which rows. `eval_split` and `test_split` are shares of the rows."""
 
@@ -35,7 +27,6 @@ class TabularConfig:
     excluded: tuple[str, ...]
     preprocessing: Preprocessing
     class_weight: ClassWeight
-    early_stopping: EarlyStopping | None
     parameters: Values
 
 
@@ -72,7 +63,6 @@ def parse_tabular(value: Any) -> TabularConfig:
             native_categories=family.native_categories,
         ),
         class_weight=fields.choice("classWeight", get_args(ClassWeight), "None"),
-        early_stopping=_early_stopping(fields.get("earlyStopping")),
         parameters=parse_hyperparameters(fields.get("parameters"), family.name, family.hyperparameters, owners()),
     )
     fields.close()
@@ -114,25 +104,11 @@ def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _early_stopping(value: Any) -> EarlyStopping | None:
-    if value is None:
-        return None
-    fields = Fields(value, "trainer.tabular.earlyStopping")
-    found = EarlyStopping(
-        patience=fields.integer("patience", least=1),
-        min_delta=fields.decimal("minDelta", "0", lambda delta: delta >= 0, "a number of at least 0"),
-    )
-    fields.close()
-    return found
-
-
 def _check(config: TabularConfig) -> None:
     """What goes together."""
-    where, family = "trainer.tabular", config.family.name
+    where = "trainer.tabular"
     if config.class_weight != "None" and config.task == "regression":
         raise invalid(f"{where}.classWeight: goes with a classification; leave it out for {config.model_type}")
-    if config.early_stopping is not None and config.family.steps is None:
-        raise invalid(f"{where}.earlyStopping: {family} is fitted at once and cannot stop early; leave it out")
     if config.target in config.excluded:
         raise invalid(
             f'{where}.excludeFeatures: names the target "{config.target}", which is never a feature; leave it out'

@@ -5,17 +5,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from trainingjob import reporting
+from trainingjob import earlystopping, reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.fields import invalid, nearest
+from trainingjob.fields import invalid
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress, read_progress
 from trainingjob.result import fetch_best
 from trainingjob.resuming import Resumable, take_first_good
-from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
+from trainingjob.scoring.best import BestTracker, Evaluation
+from trainingjob.scoring.metric import require_metric
 from trainingjob.storage.manifest import Damaged
-from trainingjob.tabular.earlystopping import exhausted
 from trainingjob.tabular.families.family import FamilyModule, Predictor, Trainable, family_module
 from trainingjob.tabular.output import Output, store_output
 from trainingjob.tabular.parameters import TabularConfig
@@ -38,7 +38,7 @@ def train(config: Config, version: str) -> ExitCode:
     if config.storage.output is None:
         raise invalid("output: a tabular job needs output with a uri, and storage.output")
     task = task_named(tabular.task)
-    _check_scoring(config.scoring, task)
+    _check_metrics(config, task)
     _stage("Loading", tabular.source)
     family = family_module(tabular.family.name)
     prepared = prepare(tabular, task)
@@ -67,7 +67,7 @@ class _Run:
         keeper: CheckpointKeeper,
     ) -> None:
         self._tabular, self._scoring, self._task, self._family = tabular, config.scoring, task, family
-        self._prepared, self._keeper = prepared, keeper
+        self._prepared, self._keeper, self._rule = prepared, keeper, config.early_stopping
         steps = tabular.family.steps
         self._steps: int = 1 if steps is None else tabular.parameters[steps]
         self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256)
@@ -160,17 +160,10 @@ class _Run:
         marks = (step // width * width + width for width in (self._every, self._log_every))
         return min(self._steps, *marks)
 
-    def _is_exhausted(self) -> bool:
-        rule = self._tabular.early_stopping
-        return rule is not None and exhausted(self._progress.scores, rule)
-
     def _stops_early(self) -> bool:
-        if not self._is_exhausted():
+        if self._rule is None or not earlystopping.exhausted(self._rule, self._progress):
             return False
-        rule = self._tabular.early_stopping
-        assert rule is not None
-        message = f"{rule.patience} evaluations in a row lowered the score by no more than {rule.min_delta:g}; training ends early"
-        reporting.emit({"type": "alert", "name": "EarlyStopped", "severity": "Info", "message": message})
+        earlystopping.tell(self._rule)
         return True
 
     def _save(self, step: int) -> None:
@@ -197,7 +190,8 @@ class _Run:
         if scored.is_best:
             parts = ", ".join(f"{name} {value:.4f}" for name, value in scored.score.components.items())
             print(f"new best: step {step}, score {scored.score.score:.6f} ({parts})", flush=True)  # noqa: T201
-        if self._keeper.due(step, is_best=scored.is_best, is_last=is_last or self._is_exhausted()):
+        is_last = is_last or earlystopping.exhausted(self._rule, self._progress)
+        if self._keeper.due(step, is_best=scored.is_best, is_last=is_last):
             self._save(step)
         if not is_last:
             _stage("Training")
@@ -213,12 +207,11 @@ class _Run:
         return {f"eval/{name}": value for name, value in found.items()}
 
 
-def _check_scoring(scoring: Scoring, task: Task) -> None:
-    name, known = scoring.metric, ("eval/loss", *(f"eval/{metric}" for metric in task.metrics))
-    if name is not None and name not in known:
-        raise invalid(
-            f'scoring.metric.name: "{name}" is no metric of a {task.name}.{nearest(name, known)} It has: {", ".join(known)}'
-        )
+def _check_metrics(config: Config, task: Task) -> None:
+    known = ("eval/loss", *(f"eval/{metric}" for metric in task.metrics))
+    rule = config.early_stopping
+    require_metric("scoring.metric", config.scoring.metric, known, f"a {task.name}")
+    require_metric("earlyStopping.metric", None if rule is None else rule.metric_name, known, f"a {task.name}")
 
 
 def _stage(stage: str, detail: str | None = None) -> None:
