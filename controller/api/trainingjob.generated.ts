@@ -1024,6 +1024,22 @@ verified: boolean
  */
 evalsSinceBest?: number
 /**
+ * What the trainer said beside its numbers, such as EarlyStopped or BatchHalved; the last ones of this run, each also an event.
+ */
+alerts?: {
+/**
+ * Attempt whose trainer said it.
+ */
+attempt: number
+name: string
+severity: ("Info" | "Warning" | "Error")
+message: string
+/**
+ * When it was reported.
+ */
+time: string
+}[]
+/**
  * The newest attempt to have a pod.
  */
 attempt?: {

@@ -12,6 +12,7 @@ export function jobEvents(before: TrainingJobStatus, after: TrainingJobStatus): 
     ...attemptEvents(before, after),
     ...runEvents(before, after),
     ...bestEvents(before, after),
+    ...alertEvents(before, after),
     ...stalledEvents(before, after),
     ...endEvents(before, after),
   ];
@@ -100,6 +101,19 @@ function bestEvents(before: TrainingJobStatus, after: TrainingJobStatus): readon
   }
   const parts = Object.entries(best.components ?? {}).map(([name, value]) => `${name} ${value}`);
   return [normal('NewBest', `Step ${best.step} has the best score so far, ${best.score} (${parts.join(', ')}).`)];
+}
+
+/** The trainer's own words. It may call an alert anything; a reason is one word. */
+function alertEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {
+  const idOf = ({ attempt, time, name, message }: NonNullable<TrainingJobStatus['alerts']>[number]): string =>
+    [attempt, time, name, message].join('\n');
+  const known = new Set(before.alerts?.map(idOf));
+  return (after.alerts ?? [])
+    .filter((alert) => !known.has(idOf(alert)))
+    .map(({ name, severity, message }) => {
+      const make = severity === 'Info' ? normal : warning;
+      return /^[A-Za-z][A-Za-z0-9]*$/.test(name) ? make(name, message) : make('TrainerAlert', `${name}: ${message}`);
+    });
 }
 
 function stalledEvents(before: TrainingJobStatus, after: TrainingJobStatus): readonly JobEvent[] {

@@ -5,9 +5,12 @@ import { firstAttempt } from './attempts.ts';
 import { iso } from './plan.ts';
 import type { Snapshot } from './snapshot.ts';
 
+/** Of an alert, so that status stays small; the whole is in the store. */
+const mostMessage = 512;
+
 type Reported = Pick<
   TrainingJobStatus,
-  'dataset' | 'progress' | 'metrics' | 'best' | 'evalsSinceBest' | 'checkpoint' | 'output'
+  'dataset' | 'progress' | 'metrics' | 'best' | 'evalsSinceBest' | 'checkpoint' | 'alerts' | 'output'
 >;
 
 /**
@@ -47,6 +50,7 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
           time: iso(latestCheckpoint.time),
         },
       }),
+    ...alerts(telemetry, first),
     ...(final?.output && { output: { uri: final.output.uri, manifestSHA256: final.output.manifestSHA256 } }),
   };
 }
@@ -86,6 +90,21 @@ function bestOf(best: NonNullable<JobTelemetry['best']>): NonNullable<TrainingJo
     ...(best.verified && best.uri !== undefined && { uri: best.uri }),
     ...(best.verified && best.manifestSHA256 !== undefined && { manifestSHA256: best.manifestSHA256 }),
     verified: best.verified,
+  };
+}
+
+/** What the trainers of this run said beside their numbers. */
+function alerts(telemetry: JobTelemetry, first: number): Pick<TrainingJobStatus, 'alerts'> {
+  const told = telemetry.alerts.filter(({ attempt }) => attempt >= first);
+  if (told.length === 0) return {};
+  return {
+    alerts: told.map(({ attempt, name, severity, message, time }) => ({
+      attempt,
+      name,
+      severity,
+      message: message.slice(0, mostMessage),
+      time: iso(time),
+    })),
   };
 }
 

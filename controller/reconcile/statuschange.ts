@@ -25,8 +25,11 @@ function withoutTime(status: TrainingJobStatus): unknown {
 }
 
 function withoutProgress(status: TrainingJobStatus): unknown {
-  const { cost: _cost, progress: _progress, metrics: _metrics, evalsSinceBest: _evals, checkpoint, ...rest } = status;
-  return plain({ ...rest, hasCheckpoint: checkpoint !== undefined });
+  const { cost: _cost, progress: _progress, metrics: _metrics, evalsSinceBest: _evals, ...others } = status;
+  const { checkpoint, alerts = [], ...rest } = others;
+  // A trainer that says the same again and again must not cost a write each time.
+  const kinds = [...new Set(alerts.map(({ name }) => name))].toSorted();
+  return plain({ ...rest, hasCheckpoint: checkpoint !== undefined, kinds });
 }
 
 /** Without undefined members, which JSON does not carry. */

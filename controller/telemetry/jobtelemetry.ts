@@ -36,6 +36,15 @@ export interface FinalSummary extends FinalEvent {
   readonly receivedAt: number;
 }
 
+export interface Alert {
+  readonly attempt: number;
+  readonly name: string;
+  readonly severity: 'Info' | 'Warning' | 'Error';
+  readonly message: string;
+  /** Epoch milliseconds of its report. */
+  readonly time: number;
+}
+
 /** All that is kept in memory of what a job's trainers reported. Instants are epoch milliseconds of our own clock. */
 export interface JobTelemetry {
   readonly uid: string;
@@ -81,7 +90,8 @@ export interface JobTelemetry {
   readonly lastScored?: BestStep;
   readonly checkpoints: readonly CheckpointSummary[];
   readonly latestCheckpoint?: CheckpointSummary;
-  readonly alerts: readonly { readonly name: string; readonly severity: string; readonly message: string }[];
+  /** The last ones of all attempts. */
+  readonly alerts: readonly Alert[];
   readonly logTail: readonly string[];
   readonly finals: Readonly<Record<number, FinalSummary>>;
   /** Batches taken, over all attempts. */

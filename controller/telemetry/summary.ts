@@ -104,13 +104,11 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
       return afterEvaluation(job, event, scoring, atMs);
     case 'checkpoint':
       return afterCheckpoint(job, event, atMs);
-    case 'alert':
-      return {
-        ...job,
-        alerts: [...job.alerts, { name: event.name, severity: event.severity, message: event.message }].slice(
-          -keptAlerts,
-        ),
-      };
+    case 'alert': {
+      const { name, severity, message } = event;
+      const alert = { attempt: job.attempt, name, severity, message, time: atMs };
+      return { ...job, alerts: [...job.alerts, alert].slice(-keptAlerts) };
+    }
     case 'log':
       return { ...job, logTail: [...job.logTail, ...event.lines].slice(-keptLogLines) };
     case 'final':

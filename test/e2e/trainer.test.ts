@@ -105,6 +105,17 @@ describe('the trainer in a pod', () => {
     expect(checkpoints.items.map((entry) => entry['step'])).toContain(best?.step);
   }, 90_000);
 
+  test('a run that gets no better ends early, and status and an event say so', async () => {
+    // Nothing is better by so much.
+    const job = await ended('early', tabular('patients.csv', { earlyStopping: { patience: 2, minDelta: '1000' } }));
+    expect(job.status).toMatchObject({ phase: 'Succeeded', progress: { step: 30, totalSteps: 60 } });
+    const message = '2 evaluations in a row lowered the score by no more than 1000; training ends early';
+    expect(job.status?.alerts).toMatchObject([{ attempt: 1, name: 'EarlyStopped', severity: 'Info', message }]);
+    const { namespace = '' } = job.metadata;
+    const notes = ['events.events.k8s.io', '-n', namespace, '-o', 'jsonpath={range .items[*]}{.reason} {.note}{"\\n"}'];
+    expect(await kubectl(rig.plane, ['get', ...notes])).toContain(`EarlyStopped ${message}`);
+  });
+
   const header = 'age,above_median';
   test.each([
     ['missing', undefined, {}, 'DataInvalid', 'is not there'],

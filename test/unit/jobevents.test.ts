@@ -52,6 +52,24 @@ describe('events for people', () => {
     expect(reasons(next, next)).toEqual([]);
   });
 
+  test('what the trainer says beside its numbers, each once', () => {
+    const alert = {
+      attempt: 1,
+      name: 'EarlyStopped',
+      severity: 'Info',
+      message: 'No better.',
+      time: isoAt(0),
+    } as const;
+    const other = { ...alert, name: 'disk is slow', severity: 'Warning' } as const;
+    const next = { alerts: [alert, other] };
+    expect(jobEvents({}, next)).toEqual([
+      { type: 'Normal', reason: 'EarlyStopped', message: 'No better.' },
+      { type: 'Warning', reason: 'TrainerAlert', message: 'disk is slow: No better.' },
+    ]);
+    expect(jobEvents({ alerts: [alert] }, next)).toHaveLength(1);
+    expect(jobEvents(next, { alerts: [other] })).toEqual([]);
+  });
+
   test('each new best, with what its score is made of', () => {
     const best = {
       step: 20,

@@ -44,6 +44,24 @@ describe('what the trainer reported', () => {
     });
   });
 
+  test('alerts of this run, cut to what status holds', () => {
+    const alert = {
+      name: 'BatchHalved',
+      severity: 'Warning',
+      message: 'm'.repeat(900),
+      time: Date.parse(isoAt(-3)),
+    } as const;
+    const alerts = [
+      { ...alert, attempt: 1 },
+      { ...alert, attempt: 2 },
+    ];
+    const status = { attempt: attempt({ number: 2 }), run: { number: 2, specHash: 'a', firstAttempt: 2 } };
+    expect(after({ status, telemetry: telemetry({ attempt: 2, alerts }) }).alerts).toEqual([
+      { ...alert, attempt: 2, message: 'm'.repeat(512), time: isoAt(-3) },
+    ]);
+    expect(after({ telemetry: telemetry() })).not.toHaveProperty('alerts');
+  });
+
   test('what is not known is absent', () => {
     const { progress } = after({ telemetry: telemetry() });
     expect(progress).toEqual({ lastReportTime: isoAt(-5), sequence: 3 });

@@ -8,6 +8,13 @@ import { at, attempt, isoAt, pod, snapshot, telemetry, type SnapshotParts } from
 
 const say: Say = { reason: 'Because', message: 'It is so.' };
 const plan = (record: StatusRecord = {}, said: Say = say): Plan => ({ stage: 'x', action: nothing, record, say: said });
+const alertAt = (second: number): NonNullable<TrainingJobStatus['alerts']>[number] => ({
+  attempt: 1,
+  name: 'BatchHalved',
+  severity: 'Warning',
+  message: 'memory did not suffice',
+  time: isoAt(second),
+});
 const after = (parts: SnapshotParts, record: StatusRecord = {}, said: Say = say): TrainingJobStatus =>
   nextStatus(snapshot(parts), plan(record, said));
 
@@ -35,6 +42,7 @@ describe('how much a change of status matters', () => {
     ['a step', { progress: { ...base.progress, step: 6 } }, 'progress'],
     ['a metric', { metrics: [{ name: 'a', value: '1', step: 1 }] }, 'progress'],
     ['evaluations since the best', { evalsSinceBest: 4 }, 'progress'],
+    ['an alert', { alerts: [alertAt(1)] }, 'urgent'],
     ['the first checkpoint', { checkpoint: { step: 1, uri: 'u', verified: true, time: isoAt(0) } }, 'urgent'],
     ['a new best', { best: { step: 1, score: '1', scorerVersion: 1, verified: false } }, 'urgent'],
     ['a phase', { phase: 'Failed' }, 'urgent'],
@@ -44,6 +52,12 @@ describe('how much a change of status matters', () => {
   ] as readonly (readonly [string, Partial<TrainingJobStatus>, string])[])('%s', (_, change, expected) =>
     expect(changed(change)).toBe(expected),
   );
+
+  test('an alert of a kind that was told before is progress', () => {
+    const told = { ...base, alerts: [alertAt(1)] };
+    expect(statusChange(told, { ...base, alerts: [alertAt(1), alertAt(2)] })).toBe('progress');
+    expect(statusChange(told, { ...base, alerts: [alertAt(1), { ...alertAt(2), name: 'Other' }] })).toBe('urgent');
+  });
 
   test('another checkpoint is progress', () => {
     const checkpoint = { step: 1, uri: 'u', verified: true, time: isoAt(0) };
