@@ -270,6 +270,15 @@ source: string
 weight?: string
 }
 }
+/**
+ * Callbacks of the image, called as transformers calls its own, in this order.
+ */
+callbacks?: {
+/**
+ * MODULE:CLASS in the image, a class that inherits from transformers.TrainerCallback and is made without arguments.
+ */
+entryPoint: string
+}[]
 }
 /**
  * A model fitted to rows of a table.

@@ -40,6 +40,9 @@ WRONG = [
         with_parameters(beta="0.1"),
         "parameters.beta: SFT has no such parameter, only DPO, RLHF, ORPO have; leave it out",
     ),
+    ({**LEAST, "callbacks": "a:B"}, "trainer.fineTune.callbacks: must be a list, not 'a:B'"),
+    ({**LEAST, "callbacks": [{}]}, "trainer.fineTune.callbacks[0].entryPoint: must be a text that is not empty"),
+    ({**LEAST, "callbacks": [{"entrypoint": "a:B"}]}, "callbacks[0].entryPoint: must be a text"),
     (with_parameters(evalSteps=50), "parameters.evalSteps: is not known."),
 ]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import TrainerCallback
 
 from tests import finetunejob  # noqa: F401
 from trainingjob.exitcodes import TrainingError
@@ -27,6 +28,10 @@ OTHER_TEMPLATE = demo.TEMPLATE.replace("<|end|>", "<|end|><|end|>")
 
 # Where a test happens to run says nothing.
 _PLACES = ("output_dir", "run_name", "logging_dir")
+
+
+class Watching(TrainerCallback):  # type: ignore[misc]
+    """A callback of this image."""
 
 
 def twice(completions, **_):
@@ -119,8 +124,9 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     steps = total_steps(trainer)
     arguments = {name: repr(entry) for name, entry in trainer.args.to_dict().items() if name not in _PLACES}
     rows = [trainer.train_dataset.to_list(), trainer.eval_dataset.to_list()]
+    callbacks = [type(each).__name__ for each in trainer.callback_handler.callbacks]
     return [
-        arguments, steps, warmup_steps(config.parameters, steps), rows, kind, dtype, quantised, weights, repr(adapter),
+        arguments, callbacks, steps, warmup_steps(config.parameters, steps), rows, kind, dtype, quantised, weights, repr(adapter),
         rewards, judged,
     ]  # fmt: skip
 
@@ -176,6 +182,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "reward.functions.weight": (RLHF, [{"name": "Length", "targetTokens": 4, "weight": "3"}]),
     "reward.model.source": (RLHF, "PLACE/nowhere"),
     "reward.model.weight": (RLHF, "-1"),
+    "callbacks.entryPoint": (SFT, [{"entryPoint": "tests.test_finetune_fields:Watching"}]),
 }
 
 
@@ -194,7 +201,8 @@ def unchanged(bases, tmp_path_factory):
 def test_field_changes_what_a_run_is(bases, unchanged, tmp_path, path):
     place, configurations = bases
     method, value = CHANGES[path]
-    target = "reward.functions" if path.startswith("reward.functions.") else path
+    lists = [name for name in ("reward.functions", "callbacks") if path.startswith(f"{name}.")]
+    (target,) = lists or [path]
     value = value.replace("PLACE", place) if isinstance(value, str) else value
     before = unchanged[method]
     assert not isinstance(before, str), before

@@ -55,7 +55,9 @@ class Life(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.progress.training_seconds += time.monotonic() - self._begun
         self.uploads.check()
-        step, last = state.global_step, state.global_step >= state.max_steps
+        step = state.global_step
+        # A callback of the user's, which comes before this one, may end the training at any step; that is then the last.
+        last = step >= state.max_steps or control.should_training_stop
         if not last and reporting.should_stop():
             self.stopped = True
             control.should_training_stop = True
@@ -101,7 +103,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         if scored.score is not None:
             self.progress.scores[step] = scored.score.score
             self._tell(step, scored.score.score, scored.score.components, is_best=scored.is_best)
-            last = step >= state.max_steps or self._ends_early(control)
+            last = step >= state.max_steps or control.should_training_stop or self._ends_early(control)
             if self.keeper.due(step, is_best=scored.is_best, is_last=last):
                 control.should_save = True
         if not control.should_save:

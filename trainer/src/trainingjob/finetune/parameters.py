@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainingjob.fields import Fields, invalid
+from trainingjob.fields import Fields, invalid, shown
 from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
 from trainingjob.finetune.reward import Reward, parse_reward
 from trainingjob.finetune.words import flag, one_of
@@ -80,7 +80,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class FineTuneConfig:
-    """What to train on what, and how."""
+    """What to train on what, and how; `callbacks` are entry points."""
 
     method: str
     model: ModelSource
@@ -89,6 +89,7 @@ class FineTuneConfig:
     lora: Lora | None
     quantization: str | None
     reward: Reward | None
+    callbacks: tuple[str, ...]
 
 
 def parse_finetune(value: Any) -> FineTuneConfig:
@@ -104,6 +105,7 @@ def parse_finetune(value: Any) -> FineTuneConfig:
         lora=None if lora is None else _lora(lora),
         quantization=None if quantization is None else one_of(fields, "quantization", QUANTIZATIONS),
         reward=None if reward is None else parse_reward(reward),
+        callbacks=_callbacks(fields),
     )
     fields.close()
     if config.quantization is not None and config.lora is None:
@@ -116,6 +118,22 @@ def parse_finetune(value: Any) -> FineTuneConfig:
         )
         raise invalid(f"trainer.fineTune.reward: {how}")
     return config
+
+
+def _callbacks(fields: Fields) -> tuple[str, ...]:
+    where, value = fields.path("callbacks"), fields.get("callbacks")
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise invalid(f"{where}: must be a list, not {shown(value)}")
+    return tuple(_entry_point(each, f"{where}[{index}]") for index, each in enumerate(value))
+
+
+def _entry_point(value: Any, where: str) -> str:
+    fields = Fields(value, where)
+    name = fields.text("entryPoint")
+    fields.close()
+    return name
 
 
 def _revision(fields: Fields) -> str | None:

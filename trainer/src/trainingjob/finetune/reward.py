@@ -1,6 +1,5 @@
 """What RLHF learns from: what the job says of it, and the functions that it can name."""
 
-import importlib
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainingjob.fields import Fields, invalid, shown
+from trainingjob.finetune import entrypoint
 from trainingjob.finetune.words import one_of
 
 Function = Callable[..., list[float | None]]
@@ -136,11 +136,7 @@ def _is_json(text: str) -> bool:
 
 def _entry_point(name: str) -> Function:
     where = "trainer.fineTune.reward.functions: entryPoint"
-    module, _, attribute = name.partition(":")
-    try:
-        found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise invalid(f"{where} {name} is not in this image: {error}; write MODULE:FUNCTION") from error
+    found = entrypoint.load(name, where)
     if not callable(found):
         raise invalid(f"{where} {name} is no function")
     return found  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import memory
+from trainingjob.finetune.callbacks import callback_classes
 from trainingjob.finetune.dataset import Prepared, prepare
 from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
@@ -42,6 +43,8 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("checkpoints: a fineTune job needs checkpoints with a uri, and storage.checkpoints")
     if config.storage.output is None:
         raise invalid("output: a fineTune job needs output with a uri, and storage.output")
+    # What is not in the image is said before anything is paid for.
+    callback_classes(finetune.callbacks)
     enter("Downloading", finetune.model.source)
     base = base_model(finetune.model)
     tokenizer = load_tokenizer(base.folder, finetune.model)

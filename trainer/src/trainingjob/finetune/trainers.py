@@ -12,6 +12,7 @@ from trl import DPOConfig, DPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTr
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from trainingjob.fields import invalid
+from trainingjob.finetune.callbacks import make_callbacks
 from trainingjob.finetune.lora import adapter
 from trainingjob.finetune.model import load_reward_model, precision
 from trainingjob.finetune.parameters import FineTuneConfig, Parameters
@@ -90,6 +91,8 @@ def make_trainer(
         **kind.more,
     )
     trainer.remove_callback(PrinterCallback)
+    for callback in make_callbacks(config.callbacks):
+        trainer.add_callback(callback)
     return trainer
 
 
