@@ -111,7 +111,7 @@ describe('the trainer in a pod', () => {
     expect(job.status).toMatchObject({ phase: 'Succeeded', progress: { step: 30, totalSteps: 60 } });
     const message = '2 evaluations in a row lowered the score by no more than 1000; training ends early';
     expect(job.status?.alerts).toMatchObject([{ attempt: 1, name: 'EarlyStopped', severity: 'Info', message }]);
-    const { namespace = '' } = job.metadata;
+    const { namespace } = job.metadata;
     const notes = ['events.events.k8s.io', '-n', namespace, '-o', 'jsonpath={range .items[*]}{.reason} {.note}{"\\n"}'];
     expect(await kubectl(rig.plane, ['get', ...notes])).toContain(`EarlyStopped ${message}`);
   });
