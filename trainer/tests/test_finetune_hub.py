@@ -1,5 +1,6 @@
 """Models and data from the Hub, by the endpoints that its library calls; each refusal names the field to change."""
 
+import hashlib
 import json
 import shutil
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from tests.demojob import read_events
 from tests.finetunejob import finetune_config, offered, run
-from tests.hubserver import HubServer
+from tests.hubserver import Fault, HubServer
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.finetune import demo, hub
+from trainingjob.finetune import demo, hub, hubcalls
 
 torch.set_num_threads(1)
 
@@ -22,10 +24,11 @@ def server(tmp_path, monkeypatch):
     demo.write_model(tmp_path / "model", hidden=32)
     (tmp_path / "model" / "pytorch_model.bin").write_bytes(b"weights of another kind")
     demo.write_rows(tmp_path / "talks" / "data" / "sft.jsonl", demo.conversations(40))
-    server = HubServer()
+    server = HubServer(tmp_path / "hub")
     server.repositories = {"models/acme/tiny": tmp_path / "model", "datasets/acme/talks": tmp_path / "talks"}
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield server
@@ -64,6 +67,70 @@ def test_file_is_had_once(server):
     first = hub.file_at_hub(DATA, None)
     assert first.commit == server.commit("datasets/acme/talks")
     assert hub.file_at_hub(DATA, first.commit) == first
+
+
+def publishing(folder, **members):
+    """To a repository with the token of its own Secret; the model and the data are folders of the other repositories."""
+    output = {"uri": "file:///models", "huggingFace": {"repo": "acme/support", "private": True}}
+    config = config_in(folder, output=output, **members)
+    config["storage"]["keys"] = {"hf://acme/support": {"HF_TOKEN": "good"}}
+    return config
+
+
+def test_run_whose_publishing_failed_is_published_by_the_next_without_training_again(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(hubcalls.PATIENCE, "0.5")
+    folder = tmp_path / "run"
+    server.faults.append(Fault("POST", "/commit/", status=500, times=99))
+    with pytest.raises(TrainingError, match=r"cannot be written, as the Hub does not answer: 500") as caught:
+        run(folder, publishing(folder))
+    assert caught.value.code == ExitCode.ARTIFACTS
+    assert f"The model itself is stored at {(folder / 'output').as_uri()}" in str(caught.value)
+    stored = list(server.stored)
+    before = read_events(folder / "events.jsonl")
+    (folder / "events.jsonl").unlink()
+    server.faults.clear()
+    done = run(folder, publishing(folder, resume=offered(before)))
+    assert done.code == ExitCode.SUCCESS
+    assert done.of("resumed")[0]["step"] == 4
+    assert (done.of("point"), done.of("evaluation"), done.of("checkpoint")) == ([], [], [])
+    assert not {"Training", "Merging"} & {event["stage"] for event in done.of("stage")}
+    assert server.stored == stored != []
+    (result,) = done.of("result")
+    assert result["output"]["huggingFaceRevision"] == server.commit("models/acme/support")
+    assert result["output"]["huggingFaceURL"] == f"{server.url}/acme/support"
+    there = server.repositories["models/acme/support"]
+    assert hashlib.sha256((there / "manifest.json").read_bytes()).hexdigest() == result["output"]["manifestSHA256"]
+    names = {path.name for path in there.iterdir()}
+    assert names >= {
+        "model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "README.md",
+    }
+    card = (there / "README.md").read_text()
+    assert 'base_model: "acme/tiny"' in card
+    assert "models/acme/support" in server.private
+
+
+def test_output_of_another_training_is_not_taken_for_that_of_this_one(server, tmp_path):
+    folder = tmp_path / "run"
+    first = run(folder, publishing(folder))
+    metrics = json.loads((folder / "output" / "metrics.json").read_text())
+    (folder / "output" / "metrics.json").write_text(json.dumps({**metrics, "training_seconds": 1.0}))
+    (folder / "events.jsonl").unlink()
+    done = run(folder, publishing(folder, resume=offered(first.events)))
+    assert "Merging" in {event["stage"] for event in done.of("stage")}
+    assert json.loads((folder / "output" / "metrics.json").read_text()) == metrics
+
+
+def test_repository_that_may_not_be_written_ends_the_run_before_anything_is_downloaded(server, tmp_path):
+    folder = tmp_path / "run"
+    server.tokens["good"] = "others"
+    with pytest.raises(TrainingError, match="acme/support cannot be made at the Hub, which says 403") as caught:
+        run(folder, publishing(folder))
+    assert caught.value.code == ExitCode.CONFIGURATION
+    assert [event["stage"] for event in read_events(folder / "events.jsonl")] == ["Starting"]
 
 
 WRONG = [

@@ -8,6 +8,7 @@ import pytest
 from trainingjob.agent.reported import NotReportable, parse_event
 
 SHA = "0" * 64
+OUTPUT = {"uri": "file:///o", "manifestSHA256": SHA}
 
 GOOD: list[dict[str, Any]] = [
     {"type": "stage", "stage": "Training"},
@@ -23,7 +24,8 @@ GOOD: list[dict[str, Any]] = [
     {"type": "resumed", "step": 7, "uri": "s3://b/c", "rejected": []},
     {"type": "log", "lines": ["x"] * 200},
     {"type": "result"},
-    {"type": "result", "bestStep": 0, "output": {"uri": "file:///o", "manifestSHA256": SHA}, "metrics": {"a": 1.0}},
+    {"type": "result", "bestStep": 0, "output": OUTPUT, "metrics": {"a": 1.0}},
+    {"type": "result", "output": {**OUTPUT, "huggingFaceRevision": "c0ffee", "huggingFaceURL": "https://h/a/b"}},
     {"type": "failure", "message": "x" * 10_000},
 ]
 
@@ -87,6 +89,7 @@ WRONG = [
     ({"type": "resumed", "step": 1, "uri": None, "rejected": [{"uri": "u"}]}, "resumed.rejected: must be a list"),
     ({"type": "result", "bestStep": "x"}, "result.bestStep: must be a whole number"),
     ({"type": "result", "output": {"uri": "file:///o"}}, "result.output: must be an object of uri and manifestSHA256"),
+    ({"type": "result", "output": {**OUTPUT, "huggingFaceRevision": 1}}, "result.output: must be an object of uri"),
     ({"type": "result", "outcome": "Succeeded"}, "result.outcome: is not known"),
 ]
 

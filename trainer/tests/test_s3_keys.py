@@ -132,7 +132,7 @@ def test_half_a_key_is_not_completed_from_the_environment():
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ([], "storage.keys: must be an object of AWS_* variables by address"),
+        ([], "storage.keys: must be an object of variables by address"),
         ({"s3://b": "hidden"}, "storage.keys: s3://b: must be an object of texts"),
         (
             {"s3://b": {"PASSWORD": "hidden"}},

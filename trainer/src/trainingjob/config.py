@@ -5,6 +5,7 @@ from typing import Any
 
 from trainingjob.earlystopping import EarlyStopping, parse_early_stopping
 from trainingjob.fields import Fields, invalid
+from trainingjob.finetune.hubtarget import HubTarget, parse_target
 from trainingjob.finetune.parameters import FineTuneConfig, parse_finetune
 from trainingjob.finetune.words import flag, one_of
 from trainingjob.resuming import Resumable, parse_resume
@@ -59,10 +60,11 @@ class Storage:
 
 @dataclass(frozen=True)
 class Output:
-    """Which of a fine-tuned model's weights are the result, and whether an adapter is merged into its base."""
+    """Which of a fine-tuned model's weights are the result, whether an adapter is merged into its base, and where else it goes."""
 
     weights: str
     merge: bool
+    hugging_face: HubTarget | None
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,18 @@ def _checkpoints(value: Any) -> Checkpoints | None:
 def _output(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Output:
     """What of the result is stored. Where the user wants it is told; the run's own folder below it is `storage.output`."""
     if value is None:
-        return Output(weights="Best", merge=True)
+        return Output(weights="Best", merge=True, hugging_face=None)
     fields = Fields(value, "output")
     fields.text("uri")
-    foreign = [] if isinstance(trainer, FineTuneConfig) else [name for name in ("weights", "merge") if name in value]
+    names = ("weights", "merge", "huggingFace")
+    foreign = [] if isinstance(trainer, FineTuneConfig) else [name for name in names if name in value]
     if foreign:
         raise invalid(f"output.{foreign[0]}: is for fineTune only; leave it out")
-    output = Output(weights=one_of(fields, "weights", ("Best", "Last"), "Best"), merge=flag(fields, "merge", True))
+    output = Output(
+        weights=one_of(fields, "weights", ("Best", "Last"), "Best"),
+        merge=flag(fields, "merge", True),
+        hugging_face=parse_target(fields.get("huggingFace")),
+    )
     fields.close()
     return output
 

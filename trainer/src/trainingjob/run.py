@@ -45,7 +45,7 @@ def train_here(config: Config) -> int:
 def _train(config: Config) -> ExitCode:
     # Imported here: each trainer needs libraries that the others, and the agent, do without.
     if isinstance(config.trainer, FineTuneConfig):
-        quieten(config.trainer)
+        quieten(config.trainer, publishes=config.output.hugging_face is not None)
         reporting.emit({"type": "stage", "stage": "Starting", "detail": "loading torch, transformers and trl"})
         try:
             from trainingjob.finetune.train import train as fine_tune

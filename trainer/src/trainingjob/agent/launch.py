@@ -14,7 +14,7 @@ from trainingjob.storage.s3settings import KEYS, VARIABLES
 
 _PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
 # Region and address of a bucket stand in its messages, and are no secrets.
-_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
 
 
 def command_line(config: Config, workdir: Path) -> list[str]:
@@ -40,8 +40,8 @@ def child_environment(config: Config, environment: Mapping[str, str]) -> dict[st
 def secret_values(config: Config, environment: Mapping[str, str]) -> list[str]:
     """What nobody may read in the trainer's words: values of Secrets, and the keys that only the agent needs."""
     named = [config.env[name] for name in config.secret_env if name in config.env]
-    buckets = [value for key in config.storage.keys.values() for name, value in key.items() if name in _SECRET_KEYS]
-    return [*named, *buckets, *(environment[name] for name in _PRIVATE if name in environment)]
+    places = [value for key in config.storage.keys.values() for name, value in key.items() if name in _SECRET_KEYS]
+    return [*named, *places, *(environment[name] for name in _PRIVATE if name in environment)]
 
 
 def storage_environment(config: Config) -> dict[str, str]:

@@ -31,6 +31,7 @@ _MOST_LINES = 200
 _MOST_LINE = 1024
 # What the members of an evaluation are called among metrics.
 _NAMES = {"epoch": "epoch", "evalLoss": "eval/loss", "trainLoss": "train/loss"}
+_OUTPUT = {"uri", "manifestSHA256"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -83,9 +84,11 @@ def _is_metrics(value: Any) -> bool:
 def _is_output(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == {"uri", "manifestSHA256"}
+        and _OUTPUT <= set(value) <= _OUTPUT | {"huggingFaceRevision", "huggingFaceURL"}
         and _uri.fits(value["uri"])
         and _sha256.fits(value["manifestSHA256"])
+        and _text(64).fits(value.get("huggingFaceRevision", ""))
+        and _uri.fits(value.get("huggingFaceURL", ""))
     )
 
 
@@ -171,7 +174,11 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
     # These two stay with the agent; they go into its final report.
     "result": {
         "bestStep": _optional(_step),
-        "output": _Member(_is_output, "an object of uri and manifestSHA256", required=False),
+        "output": _Member(
+            _is_output,
+            "an object of uri and manifestSHA256, and where it was published huggingFaceRevision and huggingFaceURL",
+            required=False,
+        ),
         "metrics": _optional(_metrics),
     },
     "failure": {"message": _Member(lambda value: isinstance(value, str), "a text")},

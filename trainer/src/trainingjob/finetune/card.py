@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from trainingjob.config import Config
+from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import FineTuneConfig
 
 
@@ -19,10 +20,13 @@ def model_card(config: Config, finetune: FineTuneConfig, step: int, document: di
     lora = None if finetune.lora is None else asdict(finetune.lora)
     commit = document["model"]["revision"]
     revision = f" at commit {commit}" if commit else ""
+    # The Hub takes no card whose base is none of its models.
+    at_hub = model.source.startswith(SCHEME)
+    base = f"base_model: {json.dumps(model.source.removeprefix(SCHEME))}\n" if at_hub else ""
     return f"""---
 library_name: transformers
-base_model: {json.dumps(model.source.removeprefix("hf://"))}
-tags: [trainingjob, {finetune.method.lower()}]
+pipeline_tag: text-generation
+{base}tags: [trainingjob, {finetune.method.lower()}]
 ---
 
 # {config.job.name}

@@ -1,6 +1,5 @@
 """Models and data at the Hugging Face Hub, by `hf://` addresses."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from huggingface_hub.errors import (
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.finetune.hubcalls import hub_address
+from trainingjob.finetune.hubtarget import SCHEME
 
-SCHEME = "hf://"
 # What a causal language model of transformers is made of; other frameworks' weights may be many times as large.
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
@@ -43,7 +43,7 @@ def model_at_hub(source: str, revision: str | None) -> Found:
     repo = source.removeprefix(SCHEME)
     with _asking(source, where):
         commit = _commit(repo, "model", revision)
-        folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=_address())
+        folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=hub_address())
     return Found(Path(folder), commit)
 
 
@@ -56,17 +56,12 @@ def file_at_hub(source: str, revision: str | None) -> Found:
         raise invalid(f"{where}.source: {source} names no file; write hf://OWNER/NAME/FILE.jsonl")
     with _asking(source, where):
         commit = _commit(f"{owner}/{name}", "dataset", revision)
-        file = hf_hub_download(f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=_address())
+        file = hf_hub_download(f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=hub_address())
     return Found(Path(file), commit)
 
 
-def _address() -> str | None:
-    """Where the Hub is, when it is another than the public one."""
-    return os.environ.get("HF_ENDPOINT") or None
-
-
 def _commit(repo: str, kind: str, revision: str | None) -> str:
-    found = HfApi(_address()).repo_info(repo, repo_type=kind, revision=revision).sha
+    found = HfApi(hub_address()).repo_info(repo, repo_type=kind, revision=revision).sha
     if found is None:
         raise OSError("it gave no commit")
     return str(found)

@@ -2,6 +2,7 @@
 
 import os
 
+from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import FineTuneConfig
 
 _ALWAYS = {
@@ -18,10 +19,10 @@ _ALWAYS = {
 }
 
 
-def quieten(config: FineTuneConfig) -> None:
-    """Sets the environment for a run. What the job's own environment says goes first."""
+def quieten(config: FineTuneConfig, *, publishes: bool) -> None:
+    """Sets the environment for a run. What the job's own environment says goes first. `publishes`: its model goes to the Hub."""
     for name, value in _ALWAYS.items():
         os.environ.setdefault(name, value)
-    if not config.model.source.startswith("hf://") and not config.dataset.source.startswith("hf://"):
+    if not publishes and not any(each.source.startswith(SCHEME) for each in (config.model, config.dataset)):
         # Some libraries look for newer files of their own at the Hub.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

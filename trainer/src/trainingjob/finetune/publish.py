@@ -1,5 +1,6 @@
 """What a run leaves: a model that plain transformers loads, with its tokenizer, a card, its metrics and a manifest."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from trainingjob import reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.card import model_card
+from trainingjob.finetune.hubpublish import hub_repository
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.source import Base
@@ -18,13 +20,15 @@ from trainingjob.finetune.stages import enter
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.result import fetch_best
-from trainingjob.storage.manifest import MANIFEST, fetch_verified, store_verified
+from trainingjob.storage.address import store_at
+from trainingjob.storage.manifest import MANIFEST, Damaged, fetch_verified, store_verified
 
 # What going on needs, and using the model does not.
 _STATE = (
     "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "base.json", "training_args.bin",
     MANIFEST, "README.md",
 )  # fmt: skip
+_METRICS, _CARD = _WORDS = ("metrics.json", "README.md")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,65 @@ class Trained:
 
 
 def publish(trained: Trained, uri: str, version: str) -> None:
-    """Stores the result and reports where it is.
+    """Stores the result, publishes it where that was asked for, and reports where it is.
 
     Raises:
-        TrainingError: exit code 6, when the weights cannot be had, do not work, or cannot be stored.
+        TrainingError: exit code 6, when the weights cannot be had, do not work, or cannot be stored or published.
     """
     with tempfile.TemporaryDirectory(prefix="output-") as name:
-        checkpoint, folder = Path(name) / "checkpoint", Path(name) / "output"
-        checkpoint.mkdir()
+        folder = Path(name) / "output"
         folder.mkdir()
-        step = _fetch(trained, checkpoint)
-        _write_model(trained, checkpoint, folder)
-        trained.tokenizer.save_pretrained(folder)
-        _write_words(trained, step, folder)
-        enter("Uploading", uri)
-        sha = store_verified(folder, uri, step, version)
+        kept = _stored_before(trained, uri, folder)
+        step, sha = kept or _store(trained, uri, version, folder)
+        output = {"uri": uri, "manifestSHA256": sha} | _at_hub(trained, uri, folder, step)
     best = trained.progress.tracker.best_step
     metrics = trained.progress.evaluations.get(step, {})
-    result = {"type": "result", "output": {"uri": uri, "manifestSHA256": sha}, "metrics": metrics}
+    result = {"type": "result", "output": output, "metrics": metrics}
     reporting.emit(result | ({} if best is None else {"bestStep": best}))
+
+
+def _store(trained: Trained, uri: str, version: str, folder: Path) -> tuple[int, str]:
+    """Makes the output in a folder and stores it; says its step and the sum of its manifest."""
+    with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
+        step = _fetch(trained, Path(name))
+        _write_model(trained, Path(name), folder)
+    trained.tokenizer.save_pretrained(folder)
+    _write_words(trained, step, folder)
+    enter("Uploading", uri)
+    return step, store_verified(folder, uri, step, version)
+
+
+def _stored_before(trained: Trained, uri: str, folder: Path) -> tuple[int, str] | None:
+    """Fills the folder with what an earlier attempt stored of this very training, which no other has the scores and the seconds
+    of. Merged on another machine, weights may differ in their last bits, and would be sent to the Hub again."""
+    if trained.config.resume is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="words-") as name:
+        try:
+            manifest = store_at(uri).read(MANIFEST)
+            step, sha = int(json.loads(manifest)["step"]), hashlib.sha256(manifest).hexdigest()
+            fetch_verified(uri, folder, sha)
+            (folder / MANIFEST).write_bytes(manifest)
+            _write_words(trained, step, Path(name))
+            same = all((folder / file).read_bytes() == (Path(name) / file).read_bytes() for file in _WORDS)
+        except (Damaged, OSError, ValueError, KeyError, TypeError):
+            same = False
+    if same:
+        return step, sha
+    shutil.rmtree(folder)
+    folder.mkdir()
+    return None
+
+
+def _at_hub(trained: Trained, uri: str, folder: Path, step: int) -> dict[str, str]:
+    target, job = trained.config.output.hugging_face, trained.config.job
+    if target is None:
+        return {}
+    try:
+        published = hub_repository(trained.config).publish(folder, f"{job.name}, run {job.run}: step {step}")
+    except TrainingError as error:
+        raise TrainingError(error.code, f"{error}. The model itself is stored at {uri}") from error
+    return {"huggingFaceRevision": published.revision, "huggingFaceURL": published.url}
 
 
 def _fetch(trained: Trained, folder: Path) -> int:
@@ -101,8 +145,8 @@ def _write_words(trained: Trained, step: int, folder: Path) -> None:
         "start": progress.started_at,
         "evaluations": evaluations,
     }
-    (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n")
-    (folder / "README.md").write_text(model_card(trained.config, trained.finetune, step, document))
+    (folder / _METRICS).write_text(json.dumps(document, indent=1) + "\n")
+    (folder / _CARD).write_text(model_card(trained.config, trained.finetune, step, document))
 
 
 def _score(progress: Progress, step: int) -> dict[str, float]:

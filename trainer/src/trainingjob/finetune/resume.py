@@ -21,7 +21,7 @@ def write_base(folder: Path, base: Base) -> None:
 
 def resume(
     checkpoints: tuple[Resumable, ...], folder: Path, scoring: Scoring, fresh: Progress, base: Base, total: int
-) -> tuple[Path | None, Progress]:
+) -> tuple[Path | None, Progress, int]:
     """Fills a folder with the first checkpoint that is good.
 
     Args:
@@ -33,7 +33,7 @@ def resume(
         total: Steps of the run.
 
     Returns:
-        The folder and the progress of then; None and the fresh progress when there is none to go on from.
+        The folder, the progress of then and its step; None, the fresh progress and 0 when there is none to go on from.
     """
     found = fresh
 
@@ -54,4 +54,4 @@ def resume(
         found = read_progress(folder, scoring, fresh.dataset_sha256)
 
     taken = take_first_good(checkpoints, folder, take)
-    return (None, fresh) if taken is None else (folder, found)
+    return (None, fresh, 0) if taken is None else (folder, found, taken.step)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainingjob.fields import invalid
-from trainingjob.finetune.hub import SCHEME, model_at_hub
+from trainingjob.finetune.hub import model_at_hub
+from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import ModelSource
 from trainingjob.storage.folder import local_path
 

@@ -11,6 +11,7 @@ from trainingjob.fields import invalid
 from trainingjob.finetune import memory
 from trainingjob.finetune.callbacks import callback_classes
 from trainingjob.finetune.dataset import Prepared, prepare
+from trainingjob.finetune.hubpublish import claim_repository
 from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import FineTuneConfig
@@ -45,6 +46,7 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("output: a fineTune job needs output with a uri, and storage.output")
     # What is not in the image is said before anything is paid for.
     callback_classes(finetune.callbacks)
+    claim_repository(config)
     enter("Downloading", finetune.model.source)
     base = base_model(finetune.model)
     tokenizer = load_tokenizer(base.folder, finetune.model)
@@ -113,8 +115,9 @@ def _train(
     every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
     start = None
     if resumable is not None:
-        start, progress = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
-        if _ended_early(config, progress, total):
+        start, progress, step = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
+        # All that is left is the output: where an attempt failed at that, the next must not train past the end.
+        if step == total or _ended_early(config, progress, total):
             return progress, False
     uploads = Uploads(keeper)
     rule = config.early_stopping

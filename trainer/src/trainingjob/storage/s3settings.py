@@ -13,6 +13,7 @@ PATIENCE = "TRAININGJOB_S3_PATIENCE_SECONDS"
 PATH_STYLE = "TRAININGJOB_S3_PATH_STYLE"
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_HUB_VARIABLES = ("HF_TOKEN",)
 _PLACE_VARIABLES = (*_KEY_VARIABLES, "AWS_REGION", "AWS_ENDPOINT_URL")
 
 # What a job's environment may say of S3; the agent stores for the job, so it uses the same.
@@ -62,13 +63,14 @@ def parse_keys(value: object) -> Keys:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise invalid("storage.keys: must be an object of AWS_* variables by address")
+        raise invalid("storage.keys: must be an object of variables by address")
     for address, variables in value.items():
         if not isinstance(variables, dict) or not all(isinstance(text, str) for text in variables.values()):
             raise invalid(f"storage.keys: {address}: must be an object of texts")
-        unknown = next((name for name in variables if name not in _PLACE_VARIABLES), None)
+        known = _HUB_VARIABLES if address.startswith("hf://") else _PLACE_VARIABLES
+        unknown = next((name for name in variables if name not in known), None)
         if unknown is not None:
-            raise invalid(f"storage.keys: {address}: {unknown} is not known. Known here: {', '.join(_PLACE_VARIABLES)}")
+            raise invalid(f"storage.keys: {address}: {unknown} is not known. Known here: {', '.join(known)}")
         _endpoint(f"AWS_ENDPOINT_URL of the Secret for {address}", variables.get("AWS_ENDPOINT_URL"))
     return value
 
