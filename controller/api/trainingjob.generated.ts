@@ -704,6 +704,28 @@ weights?: ("Best" | "Last")
  * Whether the adapter of a fineTune job is merged into its model, which then needs nothing else; true when absent.
  */
 merge?: boolean
+/**
+ * A repository of the Hugging Face Hub to which the model of a fineTune job is published as well, once it is stored and verified; made when it is not there.
+ */
+huggingFace?: {
+/**
+ * The repository, OWNER/NAME; each run that succeeds is one commit on main.
+ */
+repo: string
+/**
+ * Whether only those see it whom its owner lets. A repository that is there and is otherwise is refused before the training.
+ */
+private: boolean
+/**
+ * Secret of the job's own namespace with a token that may write to the repository, HF_TOKEN. The HF_TOKEN in spec.trainer.env when absent.
+ */
+secretRef?: {
+/**
+ * Name of the Secret.
+ */
+name: string
+}
+}
 }
 /**
  * How buckets are reached, for s3:// addresses; their keys come from the secretRef beside each address, or from spec.trainer.env.
@@ -1218,5 +1240,13 @@ attempt?: number
 output?: {
 uri: string
 manifestSHA256?: string
+/**
+ * Commit at the Hugging Face Hub that holds the same files; compared with the manifest.
+ */
+huggingFaceRevision?: string
+/**
+ * Address of its repository.
+ */
+huggingFaceURL?: string
 }
 }

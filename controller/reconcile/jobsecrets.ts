@@ -21,8 +21,24 @@ export type JobSecrets =
   | { readonly kind: 'values'; readonly values: SecretValues }
   | { readonly kind: 'missing'; readonly sentences: readonly string[] };
 
-const needed = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
-const optional = ['AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_ENDPOINT_URL'] as const;
+/** What a Secret of a place holds. */
+interface KeyKind {
+  readonly needed: readonly string[];
+  readonly optional: readonly string[];
+  /** A sentence for whoever left out what is needed. */
+  readonly advice: string;
+}
+
+const bucket: KeyKind = {
+  needed: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'],
+  optional: ['AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_ENDPOINT_URL'],
+  advice: "A bucket's key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+};
+const hub: KeyKind = {
+  needed: ['HF_TOKEN'],
+  optional: [],
+  advice: 'A token of the Hugging Face Hub that may write to the repository is HF_TOKEN.',
+};
 
 /** Reads all of them, or tells all that is missing; a failure of the API server throws. */
 export async function readJobSecrets(secrets: Secrets, job: ResolvedJob): Promise<JobSecrets> {
@@ -57,6 +73,7 @@ interface Place {
   readonly field: string;
   readonly address: string;
   readonly secret: string;
+  readonly kind: KeyKind;
 }
 
 function places(job: ResolvedJob): readonly Place[] {
@@ -64,27 +81,30 @@ function places(job: ResolvedJob): readonly Place[] {
   const kind = trainer.fineTune ? 'fineTune' : 'tabular';
   const dataset = trainer[kind]?.dataset;
   const stored = storedAt(job);
+  const published = output?.huggingFace;
+  const repository = published && `hf://${published.repo}`;
   return [
-    { field: `spec.trainer.${kind}.dataset`, address: dataset?.source, ref: dataset?.secretRef },
-    { field: 'spec.checkpoints', address: stored.checkpoints, ref: checkpoints?.secretRef },
-    { field: 'spec.output', address: stored.output, ref: output?.secretRef },
-  ].flatMap(({ field, address, ref }) => (address && ref ? [{ field, address, secret: ref.name }] : []));
+    { field: `spec.trainer.${kind}.dataset`, address: dataset?.source, ref: dataset?.secretRef, kind: bucket },
+    { field: 'spec.checkpoints', address: stored.checkpoints, ref: checkpoints?.secretRef, kind: bucket },
+    { field: 'spec.output', address: stored.output, ref: output?.secretRef, kind: bucket },
+    { field: 'spec.output.huggingFace', address: repository, ref: published?.secretRef, kind: hub },
+  ].flatMap(({ ref, address, ...rest }) => (address && ref ? [{ ...rest, address, secret: ref.name }] : []));
 }
 
 /** The variables of one place, or a sentence. What is optional may be absent. */
 async function readPlaceKey(
   secrets: Secrets,
   namespace: string,
-  { field, secret }: Place,
+  { field, secret, kind }: Place,
 ): Promise<Readonly<Record<string, string>> | string> {
   const where = `${field}.secretRef`;
   const variables: Record<string, string> = {};
-  for (const name of needed) {
+  for (const name of kind.needed) {
     const found = await read(secrets, namespace, secret, name, where);
-    if (found.kind === 'missing') return `${found.message} A bucket's key is ${needed.join(' and ')}.`;
+    if (found.kind === 'missing') return `${found.message} ${kind.advice}`;
     variables[name] = found.value;
   }
-  for (const name of optional) {
+  for (const name of kind.optional) {
     const found = await read(secrets, namespace, secret, name, where);
     if (found.kind === 'value') variables[name] = found.value;
   }

@@ -51,7 +51,7 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
         },
       }),
     ...alerts(telemetry, first),
-    ...(final?.output && { output: { uri: final.output.uri, manifestSHA256: final.output.manifestSHA256 } }),
+    ...(final?.output && { output: { ...final.output } }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { RunRow, TelemetryStore } from '../telemetry/store/store.ts';
 import { ledgerCostUsd } from './cost.ts';
 import { specHash } from './trainerconfig.ts';
 
+type Output = NonNullable<TrainingJobStatus['output']>;
 type Runs = Pick<TelemetryStore, 'putRun' | 'runs'>;
 
 /** Where a run's row is looked for by another object of the same name and content. */
@@ -58,6 +59,7 @@ function rowOf(job: TrainingJob, status: TrainingJobStatus): RunRow | undefined 
   const { run, attempt, outcome, output, completionTime } = status;
   if (!run || !attempt) return undefined;
   const over = completionTime !== undefined && outcome !== undefined;
+  const kept = over ? output : undefined;
   return {
     uid: job.metadata.uid,
     run: run.number,
@@ -71,14 +73,19 @@ function rowOf(job: TrainingJob, status: TrainingJobStatus): RunRow | undefined 
     attempts: attempt.number,
     spentUsd: Number(status.cost?.earlier ?? 0) + ledgerCostUsd(status.attempts ?? []),
     pinned: pinnedText(run),
-    outputUri: (over ? output?.uri : undefined) ?? null,
-    manifestSHA256: (over ? output?.manifestSHA256 : undefined) ?? null,
+    outputUri: kept?.uri ?? null,
+    manifestSHA256: kept?.manifestSHA256 ?? null,
+    published: publishedText(kept),
     completedAt: over ? Date.parse(completionTime) : null,
   };
 }
 
 function pinnedText({ runtime, runtimeHash, defaults }: NonNullable<TrainingJobStatus['run']>): string | null {
   return defaults ? JSON.stringify({ runtime, runtimeHash, defaults }) : null;
+}
+
+function publishedText({ huggingFaceRevision, huggingFaceURL }: Partial<Output> = {}): string | null {
+  return huggingFaceRevision === undefined ? null : JSON.stringify({ huggingFaceRevision, huggingFaceURL });
 }
 
 function isSame(known: RunRow | undefined, row: RunRow): boolean {
@@ -91,6 +98,7 @@ function isSame(known: RunRow | undefined, row: RunRow): boolean {
     known.specHash === row.specHash &&
     known.restartToken === row.restartToken &&
     known.pinned === row.pinned &&
-    known.outputUri === row.outputUri
+    known.outputUri === row.outputUri &&
+    known.published === row.published
   );
 }

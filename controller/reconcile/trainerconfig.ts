@@ -48,7 +48,7 @@ export function trainerConfig(
     secretEnv: secrets.secretEnv,
     ...(spec.evaluation && { evaluation: spec.evaluation }),
     checkpoints: withoutRef(spec.checkpoints),
-    output: withoutRef(spec.output),
+    output: outputOf(spec.output),
     storage: {
       ...storedAt(job),
       ...(spec.storage?.s3 && { s3: spec.storage.s3 }),
@@ -67,6 +67,12 @@ function trainerOf({ fineTune, tabular, custom }: ResolvedJob['spec']['trainer']
     ...(fineTune && { fineTune: { ...fineTune, dataset: withoutRef(fineTune.dataset) } }),
     ...(tabular && { tabular: { ...tabular, dataset: withoutRef(tabular.dataset) } }),
   };
+}
+
+function outputOf(output: TrainingJobSpec['output']): Config['output'] {
+  const place = withoutRef(output);
+  const published = withoutRef(output?.huggingFace);
+  return place && { ...place, ...(published && { huggingFace: published }) };
 }
 
 /** The trainer gets values, and need not know which Secret they came from. */

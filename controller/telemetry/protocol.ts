@@ -16,7 +16,10 @@ export interface Config {
   readonly secretEnv: readonly string[];
   readonly evaluation?: { readonly everySteps: number };
   readonly checkpoints: Readonly<Record<string, unknown>> | null;
-  readonly output: { readonly uri: string } | null;
+  readonly output: {
+    readonly uri: string;
+    readonly huggingFace?: { readonly repo: string; readonly private?: boolean };
+  } | null;
   readonly storage: {
     readonly checkpoints: string | null;
     readonly output: string | null;
@@ -148,7 +151,13 @@ export interface FinalEvent {
   readonly message: string;
   readonly step?: number;
   readonly bestStep?: number;
-  readonly output?: { readonly uri: string; readonly manifestSHA256: string };
+  readonly output?: {
+    readonly uri: string;
+    readonly manifestSHA256: string;
+    /** Where it was published as well. */
+    readonly huggingFaceRevision?: string;
+    readonly huggingFaceURL?: string;
+  };
   readonly metrics?: Metrics;
   readonly logTail?: readonly string[];
 }

@@ -108,7 +108,12 @@ const events: Readonly<Record<string, object>> = {
       type: 'object',
       required: ['uri', 'manifestSHA256'],
       additionalProperties: false,
-      properties: { uri: { type: 'string', maxLength: 2048 }, manifestSHA256: sha256 },
+      properties: {
+        uri: { type: 'string', maxLength: 2048 },
+        manifestSHA256: sha256,
+        huggingFaceRevision: { type: 'string', maxLength: 64 },
+        huggingFaceURL: { type: 'string', maxLength: 2048 },
+      },
     },
     metrics,
     logTail: logLines,

@@ -27,6 +27,7 @@ const row: RunRow = {
   pinned: null,
   outputUri: null,
   manifestSHA256: null,
+  published: null,
   completedAt: null,
 };
 
@@ -43,6 +44,7 @@ test('a run is there after the store was closed, as it was last written, and out
     spentUsd: 1.25,
     outputUri: 'file:///volume/models/churn',
     manifestSHA256: 'f'.repeat(64),
+    published: '{"huggingFaceRevision":"c0ffee"}',
     completedAt: 1_790_000_000_000,
   };
   await store.putRun(done);

@@ -198,6 +198,7 @@ test('a status that was lost is written anew with the defaults of the store, tho
     pinned: JSON.stringify(pinned),
     outputUri: null,
     manifestSHA256: null,
+    published: null,
     completedAt: null,
   };
   const runtimes = cluster(runtime({ image: 'acme:2' }, 'standard', 4));

@@ -65,6 +65,47 @@ test('a Secret of the data that is missing is named with its field', async () =>
   );
 });
 
+const published: TrainingJobSpec = {
+  ...spec,
+  trainer: fineTune('SFT'),
+  output: {
+    uri: 'file:///volume/models/talk',
+    huggingFace: { repo: 'acme/talk', private: true, secretRef: { name: 'hub' } },
+  },
+};
+
+test('the token of the Hub is read from its Secret, and goes to the trainer by the address that it opens', async () => {
+  const { job } = snapshot({ spec: published });
+  const asked: string[] = [];
+  const secrets = {
+    readSecretKey: (_namespace: string, name: string, key: string) => {
+      asked.push(`${name}/${key}`);
+      return Promise.resolve({ kind: 'value' as const, value: 'hf_token' });
+    },
+  };
+  const found = await readJobSecrets(secrets, job);
+  if (found.kind === 'missing') throw new Error(found.sentences.join());
+  const { output, storage, env } = trainerConfig(job, found.values, durations, null);
+  expect(asked).toEqual(['hub/HF_TOKEN']);
+  expect(output).toEqual({ uri: 'file:///volume/models/talk', huggingFace: { repo: 'acme/talk', private: true } });
+  expect(storage).toMatchObject({ keys: { 'hf://acme/talk': { HF_TOKEN: 'hf_token' } } });
+  expect(env).toEqual({});
+});
+
+test('a Secret without a token is told with what it must hold', async () => {
+  const { job } = snapshot({ spec: published });
+  const secrets = {
+    readSecretKey: () => Promise.resolve({ kind: 'missing' as const, message: 'Secret hub has no key HF_TOKEN.' }),
+  };
+  const found = await readJobSecrets(secrets, job);
+  expect(found).toEqual({
+    kind: 'missing',
+    sentences: [
+      'spec.output.huggingFace.secretRef: Secret hub has no key HF_TOKEN. A token of the Hugging Face Hub that may write to the repository is HF_TOKEN.',
+    ],
+  });
+});
+
 test.each([
   ['for tables', { trainer: { tabular: {} } }, fineTune('SFT'), 'this one has spec.trainer.fineTune'],
   ['of losses', { scoring: { strategy: 'MultiMetric' } }, fineTune('RLHF'), 'RLHF has no eval loss'],

@@ -8,6 +8,7 @@ import { specHash } from '../../controller/reconcile/trainerconfig.ts';
 import type { RunRow } from '../../controller/telemetry/store/store.ts';
 import { at, attempt, final, isoAt, pod, snapshot, spec, telemetry, uid } from './snapshot.ts';
 
+const published = { huggingFaceRevision: 'c0ffee', huggingFaceURL: 'https://huggingface.co/acme/fit' };
 const row: RunRow = {
   uid,
   run: 2,
@@ -23,6 +24,7 @@ const row: RunRow = {
   pinned: null,
   outputUri: 'file:///volume/models/fit/2',
   manifestSHA256: 'a'.repeat(64),
+  published: JSON.stringify(published),
   completedAt: at(-600),
 };
 const wiped = { status: null } as const;
@@ -99,7 +101,7 @@ describe('what the store knows of a run', () => {
     const status = nextStatus(again, decide(again));
     expect(status).toMatchObject({
       outcome: { result: 'Succeeded', reason: 'AlreadyTrained' },
-      output: { uri: row.outputUri, manifestSHA256: row.manifestSHA256 },
+      output: { uri: row.outputUri, manifestSHA256: row.manifestSHA256, ...published },
       cost: { accrued: '0.0000' },
       run: { number: 1 },
     });

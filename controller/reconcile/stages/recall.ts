@@ -77,18 +77,22 @@ function alreadyTrained(snapshot: Snapshot, twin: RunRow): Plan {
 }
 
 function runOf({ run, firstAttempt, pinned }: RunRow): RecalledRun['run'] {
-  return { number: run, firstAttempt, ...(pinned !== null && pinnedOf(pinned)) };
+  return { number: run, firstAttempt, ...keptIn<Pinned>(pinned) };
 }
 
-/** What cannot be read pins nothing: no row may make a pass throw (I10). */
-function pinnedOf(text: string): Pinned {
+/** What cannot be read says nothing: no row may make a pass throw (I10). */
+function keptIn<Kept extends object>(text: string | null): Partial<Kept> {
   try {
-    return JSON.parse(text) as Pinned;
+    return JSON.parse(text ?? '{}') as Partial<Kept>;
   } catch {
     return {};
   }
 }
 
-function outputOf({ outputUri, manifestSHA256 }: RunRow): NonNullable<RecalledRun['output']> {
-  return { uri: outputUri ?? '', ...(manifestSHA256 !== null && { manifestSHA256 }) };
+function outputOf({ outputUri, manifestSHA256, published }: RunRow): NonNullable<RecalledRun['output']> {
+  return {
+    uri: outputUri ?? '',
+    ...(manifestSHA256 !== null && { manifestSHA256 }),
+    ...keptIn<Pick<NonNullable<RecalledRun['output']>, 'huggingFaceRevision' | 'huggingFaceURL'>>(published),
+  };
 }

@@ -43,11 +43,11 @@ const statements = {
   closeAttempt: database.prepare('UPDATE attempts SET closed = 1 WHERE uid = ? AND attempt = ?'),
   putRun: database.prepare(
     `INSERT INTO runs (uid, run, namespace, name, specHash, restartToken, outcome, reason, firstAttempt, attempts, spentUsd,
-       outputUri, manifestSHA256, completedAt, pinned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       outputUri, manifestSHA256, published, completedAt, pinned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (uid, run) DO UPDATE SET specHash = excluded.specHash, restartToken = excluded.restartToken,
        outcome = excluded.outcome, reason = excluded.reason, firstAttempt = excluded.firstAttempt, attempts = excluded.attempts, spentUsd = excluded.spentUsd,
-       outputUri = excluded.outputUri, manifestSHA256 = excluded.manifestSHA256, completedAt = excluded.completedAt,
-       pinned = excluded.pinned`,
+       outputUri = excluded.outputUri, manifestSHA256 = excluded.manifestSHA256, published = excluded.published,
+       completedAt = excluded.completedAt, pinned = excluded.pinned`,
   ),
   runs: database.prepare('SELECT * FROM runs ORDER BY rowid'),
   hash: database.prepare('SELECT hash FROM batches WHERE uid = ? AND attempt = ? AND session = ? AND sequence = ?'),
@@ -123,9 +123,9 @@ function handle(request: StoreRequest): unknown {
       return run(statements.closeAttempt, request.uid, request.attempt);
     case 'putRun': {
       const { uid, run: number, namespace, name, specHash, restartToken, outcome, reason, ...rest } = request.row;
-      const { firstAttempt, attempts, spentUsd, outputUri, manifestSHA256, completedAt, pinned } = rest;
+      const { firstAttempt, attempts, spentUsd, outputUri, manifestSHA256, published, completedAt, pinned } = rest;
       const known = [uid, number, namespace, name, specHash, restartToken, outcome, reason] as const;
-      const last = [outputUri, manifestSHA256, completedAt, pinned] as const;
+      const last = [outputUri, manifestSHA256, published, completedAt, pinned] as const;
       return run(statements.putRun, ...known, firstAttempt, attempts, spentUsd, ...last);
     }
     case 'append':
@@ -192,7 +192,7 @@ function open(path: string): DatabaseSync {
       CREATE TABLE IF NOT EXISTS runs (
         uid TEXT NOT NULL, run INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, specHash TEXT NOT NULL,
         restartToken TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, firstAttempt INTEGER NOT NULL, attempts INTEGER NOT NULL,
-        spentUsd REAL NOT NULL, outputUri TEXT, manifestSHA256 TEXT, completedAt INTEGER, pinned TEXT,
+        spentUsd REAL NOT NULL, outputUri TEXT, manifestSHA256 TEXT, completedAt INTEGER, pinned TEXT, published TEXT,
         PRIMARY KEY (uid, run)
       ) STRICT;
       CREATE TABLE IF NOT EXISTS batches (
@@ -202,9 +202,10 @@ function open(path: string): DatabaseSync {
       ) STRICT;
       CREATE INDEX IF NOT EXISTS batches_by_job ON batches (uid, id);
     `);
-    // A file from before runs were pinned to defaults.
+    // A file from before runs were pinned to defaults, or published.
     const columns = opened.prepare('PRAGMA table_info(runs)').all();
-    if (!columns.some(({ name }) => name === 'pinned')) opened.exec('ALTER TABLE runs ADD COLUMN pinned TEXT');
+    for (const column of ['pinned', 'published'])
+      if (!columns.some(({ name }) => name === column)) opened.exec(`ALTER TABLE runs ADD COLUMN ${column} TEXT`);
     return opened;
   } catch (error) {
     throw new Error(

@@ -34,6 +34,8 @@ export interface RunRow {
   readonly pinned: string | null;
   readonly outputUri: string | null;
   readonly manifestSHA256: string | null;
+  /** JSON of where at the Hugging Face Hub the output is as well; null where it is not. */
+  readonly published: string | null;
   /** Epoch milliseconds of its end; null while it runs. */
   readonly completedAt: number | null;
 }
