@@ -1,25 +1,34 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
+import { kubectl } from '../controlplane/crds.ts';
+import { startHub, type Hub } from '../rig/hub.ts';
 import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 import { runPython, trainerImage, trainerImages, writeLanguage } from '../rig/trainer.ts';
 
 let rig: Rig;
+let hub: Hub;
 let volume: string;
 let namespace: string;
 beforeAll(async () => {
+  hub = await startHub(1);
   rig = await startRig({
-    images: trainerImages,
+    // So that the Hub is given up at once.
+    images: { [trainerImage]: ['env', 'TRAININGJOB_HUB_PATIENCE_SECONDS=0.5', ...trainerImages[trainerImage]] },
     volumes: [{ id: 'demovolume', name: 'demovolume', dataCenter: 'EU-RO-1', size: 10 }],
   });
   volume = rig.simulator.volumeFolder('demovolume');
   await writeLanguage(volume, 'SFT');
   await rig.start({ TRAINER_IMAGE: trainerImage });
   namespace = await rig.namespace();
+  await kubectl(rig.plane, ['create', 'secret', 'generic', 'hub', '-n', namespace, '--from-literal=HF_TOKEN=good']);
 });
-afterAll(() => rig.stop());
+afterAll(async () => {
+  await rig.stop();
+  await hub.stop();
+});
 
 const onDisk = (uri: string | undefined): string => join(volume, new URL(uri ?? '').pathname.replace('/volume', ''));
 
@@ -31,10 +40,18 @@ function sft(parameters: object): DeepPartial {
   return { ...spec, trainer: { ...spec.trainer, fineTune } };
 }
 
+/** Where the Hub is; parts of it that it has not are not asked for. */
+const hubEnv = (): readonly { name: string; value: string }[] => [
+  { name: 'HF_ENDPOINT', value: hub.url },
+  { name: 'HF_HUB_DISABLE_XET', value: '1' },
+];
+
 const plainTransformers = `
-import sys
+import os, sys
+os.environ.update(item.split("=", 1) for item in sys.argv[3:])
 from transformers import AutoModelForCausalLM, AutoTokenizer
-model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
+where = {"pretrained_model_name_or_path": sys.argv[1], "revision": sys.argv[2]}
+model, tokenizer = AutoModelForCausalLM.from_pretrained(**where), AutoTokenizer.from_pretrained(**where)
 asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
 print(model.generate(**asked, max_new_tokens=4, do_sample=False).shape[1] - asked["input_ids"].shape[1])
 `;
@@ -55,16 +72,31 @@ print(sum(losses) / len(losses))
 `;
 
 describe('fine-tuning in a pod', () => {
-  test('a pod is lost in the middle: the next goes on from the checkpoint, and the model is stored', async () => {
-    await rig.create(namespace, 'talk', sft({ maxSteps: 200 }));
+  test('a pod is lost in the middle, and the Hub at the end: the next goes on, the last only publishes', async () => {
+    const spec = sft({ maxSteps: 200 }) as unknown as TrainingJobSpec;
+    const huggingFace = { repo: 'acme/talk', secretRef: { name: 'hub' } };
+    await rig.create(namespace, 'talk', {
+      ...spec,
+      trainer: { ...spec.trainer, env: [...(spec.trainer.env ?? []), ...hubEnv()] },
+      output: { ...spec.output, huggingFace },
+    });
     const first = await rig.until(namespace, 'talk', ({ status }) => status?.checkpoint?.verified === true, 120_000);
     expect(first.status?.dataset).toMatchObject({ samples: 400, trainSamples: 360, evalSamples: 40 });
     rig.simulator.pods.lose(first.status?.attempt?.podID ?? '', 'vanish');
-    const job = await rig.until(namespace, 'talk', ({ status }) => status?.completionTime !== undefined, 180_000);
+    const job = await rig.until(namespace, 'talk', ({ status }) => status?.completionTime !== undefined, 240_000);
     expect(job.status?.phase).toBe('Succeeded');
-    expect(job.status?.attempts).toMatchObject([{ reason: 'PodLost' }, { reason: 'TrainerSucceeded' }]);
+    expect(job.spec.output?.huggingFace).toEqual({ ...huggingFace, private: true });
+    expect(job.status?.attempts).toMatchObject([
+      { reason: 'PodLost' },
+      { reason: 'ArtifactsFailed', exitCode: 6, lastStep: 200 },
+      { reason: 'TrainerSucceeded' },
+    ]);
+    expect(job.status?.attempts?.[1]?.message).toContain(
+      'spec.output.huggingFace: acme/talk cannot be written, as the Hub does not answer: 500',
+    );
     const { attempt, best, dataset, output, progress } = job.status ?? {};
-    expect(attempt?.resumedFromStep).toBeGreaterThanOrEqual(first.status?.checkpoint?.step ?? Infinity);
+    expect(attempt?.resumedFromStep).toBe(200);
+    expect(first.status?.checkpoint?.step).toBeLessThan(200);
     expect(progress).toMatchObject({ step: 200, totalSteps: 200, percentage: 100 });
     expect(dataset?.trainedTokens).toBeGreaterThan(0);
     expect(dataset?.tokens).toBeGreaterThan(dataset?.trainedTokens ?? Infinity);
@@ -77,8 +109,13 @@ describe('fine-tuning in a pod', () => {
     };
     expect(metrics.bestStep).toBe(best?.step);
     expect(metrics.evaluations[String(best?.step)]?.score).toBeCloseTo(Number(best?.score), 6);
-    expect(Number(await runPython(['-c', plainTransformers, onDisk(output?.uri)]))).toBeGreaterThan(0);
-  }, 360_000);
+    const revision = output?.huggingFaceRevision ?? '';
+    expect(output).toMatchObject({ huggingFaceURL: `${hub.url}/acme/talk` });
+    expect(await kubectl(rig.plane, ['describe', 'tj', 'talk', '-n', namespace])).toContain(revision);
+    const home = `HF_HOME=${mkdtempSync(join(volume, 'home-'))}`;
+    const asked = [...hubEnv().map(({ name, value }) => `${name}=${value}`), 'HF_TOKEN=good', home];
+    expect(Number(await runPython(['-c', plainTransformers, 'acme/talk', revision, ...asked]))).toBeGreaterThan(0);
+  }, 420_000);
 
   test('few rows, learnt by heart: best is an earlier step, and its stored weights give the eval loss of the status', async () => {
     await writeLanguage(volume, 'CPT', 16);
