@@ -127,10 +127,11 @@ class HubServer:
     def _reply(self, request: BaseHTTPRequestHandler, path: str, content: bytes) -> tuple[Any, ...]:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         parts = path.split("/")
+        if token not in ("", *self.tokens):
+            words = "Invalid credentials in Authorization header"
+            return 401, {"error": words}, {"X-Error-Message": words}
         if path == "api/whoami-v2":
-            if token not in self.tokens:
-                return 401, {"error": "Invalid user token."}
-            return 200, {"type": "user", "name": self.tokens[token] or "reader"}
+            return 200, {"type": "user", "name": self.tokens.get(token) or "reader"}
         if path == "api/validate-yaml":
             if self.card_error is not None:
                 return 400, {"errors": [{"message": self.card_error}], "warnings": []}

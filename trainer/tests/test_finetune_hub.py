@@ -164,6 +164,17 @@ def test_gated_model_without_a_token(server):
     assert caught.value.code == ExitCode.CONFIGURATION
 
 
+@pytest.mark.parametrize("ask", [lambda: hub.model_at_hub(MODEL, None), lambda: hub.file_at_hub(DATA, None)])
+def test_token_that_is_not_good_is_a_fault_of_the_configuration(server, monkeypatch, ask):
+    """It was said that the Hub does not answer, and pods were paid to ask again."""
+    monkeypatch.setenv("HF_TOKEN", "stolen")
+    with pytest.raises(
+        TrainingError, match=r"is refused by the Hub with 401; set HF_TOKEN in spec\.trainer\.env"
+    ) as caught:
+        ask()
+    assert caught.value.code == ExitCode.CONFIGURATION
+
+
 @pytest.mark.parametrize("how", ["broken", "away"])
 def test_hub_that_does_not_answer_is_no_fault_of_the_configuration(server, how):
     if how == "broken":

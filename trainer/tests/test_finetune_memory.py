@@ -1,11 +1,13 @@
-"""Memory that does not suffice: the same training with smaller batches, some times, and then an end that says what to do."""
+"""Memory or disk that does not suffice: the same training with smaller batches, some times, and then an end that says what to do."""
 
 import pytest
 import torch
 
+from tests.demojob import of_type, read_events
 from tests.finetunejob import finetune_config, run
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
+from trainingjob.storage.manifest import verify
 
 torch.set_num_threads(1)
 
@@ -55,3 +57,21 @@ def test_run_that_fits_in_no_way_ends_with_what_to_do(made, tmp_path, monkeypatc
     with pytest.raises(TrainingError, match=r"memory did not suffice; lower .*perDeviceTrainBatchSize") as caught:
         run(tmp_path / "run", finetune_config(tmp_path / "run", made / "model", made / "sft.jsonl"))
     assert caught.value.code == ExitCode.OUT_OF_MEMORY
+
+
+def test_disk_that_is_full_at_a_checkpoint_keeps_the_one_before(made, tmp_path, monkeypatch):
+    """What torch writes to a full disk fails without a word of it: the optimizer's state is what fills it."""
+    save = torch.save
+
+    def save_until_full(value, path, *more, **how):
+        save(value, "/dev/full" if "checkpoint-8/" in str(path) else path, *more, **how)
+
+    monkeypatch.setattr(torch, "save", save_until_full)
+    with pytest.raises(
+        TrainingError, match=r"the container's disk is full; raise spec\.compute\.containerDiskGB"
+    ) as caught:
+        run(tmp_path / "run", finetune_config(tmp_path / "run", made / "model", made / "sft.jsonl"))
+    assert caught.value.code == ExitCode.ARTIFACTS
+    (checkpoint,) = of_type(read_events(tmp_path / "run" / "events.jsonl"), "checkpoint")
+    assert checkpoint["step"] == 4
+    verify(checkpoint["uri"], checkpoint["manifestSHA256"])

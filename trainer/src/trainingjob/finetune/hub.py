@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -18,6 +19,7 @@ from huggingface_hub.errors import (
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
+from trainingjob.finetune.disk import disk_full
 from trainingjob.finetune.hubcalls import hub_address
 from trainingjob.finetune.hubtarget import SCHEME
 
@@ -85,13 +87,22 @@ def _asking(source: str, where: str) -> Iterator[None]:
         ) from error
     except LocalEntryNotFoundError as error:
         # The library looked at what it has here after the Hub did not answer.
-        raise _away(source, error.__cause__ or error) from error
+        cause = error.__cause__ or error
+        raise disk_full(cause) or _away(source, cause) from error
     except EntryNotFoundError as error:
         raise invalid(f"{where}.source: there is no such file: {source}") from error
     except HFValidationError as error:
         raise invalid(f"{where}.source: {source}: {error}; write hf://OWNER/NAME") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status not in (401, 403):
+            raise _away(source, error) from error
+        raise invalid(
+            f"{where}.source: {source} is refused by the Hub with {status}; set HF_TOKEN in spec.trainer.env to a token that is "
+            "good and may read it, or leave it out where everybody may"
+        ) from error
     except (HTTPError, OSError) as error:
-        raise _away(source, error) from error
+        raise disk_full(error) or _away(source, error) from error
 
 
 def _away(source: str, error: BaseException) -> TrainingError:

@@ -10,8 +10,8 @@ from typing import TypeVar
 from httpx2 import HTTPError
 from huggingface_hub.errors import HfHubHTTPError
 
-from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import Fields
+from trainingjob.finetune.disk import disk_full
 
 T = TypeVar("T")
 
@@ -21,7 +21,6 @@ _MOST_WAIT_SECONDS = 30.0
 _PASSING = (408, 409, 412, 429)
 # Xet has no kinds of errors, only words.
 _XET_REFUSED = re.compile(r"client error \(40[13]\b")
-_DISK_FULL = ("no space left", "os error 28")
 
 
 def hub_address() -> str | None:
@@ -60,11 +59,9 @@ def patiently(ask: Callable[[], T]) -> T:
         # ValueError: an answer that is no JSON, or what the library itself finds wrong. RuntimeError: wraps a failed upload.
         except (HTTPError, OSError, ValueError, RuntimeError) as error:
             problem = _root(error)
-        words = _words(problem)
-        if any(each in words.lower() for each in _DISK_FULL):
-            raise TrainingError(
-                ExitCode.ARTIFACTS, "the container's disk is full; raise spec.compute.containerDiskGB"
-            ) from problem
+        full, words = disk_full(problem), _words(problem)
+        if full is not None:
+            raise full from problem
         if _lasts(problem):
             raise Refused(words, rights=_is_of_rights(problem)) from problem
         wait = max(wait, _asked_to_wait(problem))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.finetune.disk import disk_full
 from trainingjob.finetune.parameters import FineTuneConfig
 
 _WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
@@ -30,10 +31,9 @@ def watched() -> Iterator[None]:
         words = str(error).lower()
         if isinstance(error, torch.OutOfMemoryError) or any(each in words for each in _WORDS):
             raise _out_of_memory() from error
-        if "no space left" in words:
-            raise TrainingError(
-                ExitCode.ARTIFACTS, "the container's disk is full; raise spec.compute.containerDiskGB"
-            ) from error
+        full = disk_full(error)
+        if full is not None:
+            raise full from error
         raise
 
 
