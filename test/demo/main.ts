@@ -17,6 +17,7 @@ import { trainingJobs } from '../../controller/kube/resources.ts';
 import { applyCrds, kubectl } from '../controlplane/crds.ts';
 import { startControlPlane } from '../controlplane/controlplane.ts';
 import { freePorts, startOperatorProcess } from '../rig/process.ts';
+import { startHub } from '../rig/hub.ts';
 import { startSimulator } from '../runpod/simulator.ts';
 import { Display } from './display.ts';
 import { demoJob, type DemoJob } from './job.ts';
@@ -29,7 +30,7 @@ const image = 'trainingjob/trainer:0.1.0';
 const volume = 'demovolume';
 const keep = process.env['KEEP'] === '1';
 const pull = oneOf('TELEMETRY', ['push', 'pull']) === 'pull';
-const { manifest, preparing, prepare, result } = chosen();
+const { manifest, publishing, preparing, prepare, result } = chosen();
 
 const display = new Display();
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -66,6 +67,8 @@ async function run(): Promise<boolean> {
     startMs: 1000,
   });
   cleanups.push(() => simulator.stop());
+  const hub = publishing && (await startHub());
+  cleanups.push(() => hub?.stop());
   display.step(preparing);
   await prepare(simulator.volumeFolder(volume));
 
@@ -117,7 +120,7 @@ async function run(): Promise<boolean> {
 
   const { name } = manifest.metadata;
   const manifestPath = join(state, 'job.yaml');
-  writeFileSync(manifestPath, stringify(manifest));
+  writeFileSync(manifestPath, stringify(hub ? publishing(hub) : manifest));
 
   const kube = new KubeClient({ connection: kubeConnection(plane.kubeconfigPath), clock: systemClock });
   let finish: ((job: TrainingJob) => void) | undefined;
@@ -170,6 +173,7 @@ async function run(): Promise<boolean> {
       `  operator: pid ${operator.child.pid}, log ${logPath}; start it again after killing it: sh ${restart}`,
     );
   };
+  if (hub) await kubectl(plane, ['create', 'secret', 'generic', 'hub', '--from-literal=HF_TOKEN=good']);
   display.step(`kubectl apply -f ${manifestPath}`);
   await kubectl(plane, ['apply', '-f', manifestPath]);
   const applied = JSON.parse(await kubectl(plane, ['get', 'tj', name, '-o', 'json'])) as TrainingJob;
@@ -185,7 +189,7 @@ async function run(): Promise<boolean> {
   display.line(`Telemetry: ${job.status?.attempt?.transport ?? 'unknown'}`);
   if (good) {
     const folder = modelFolder(job, simulator.volumeFolder(volume), '/volume');
-    for (const line of await result(folder)) display.line(line);
+    for (const line of await result(folder, hub)) display.line(line);
   }
   display.line('Bill of the simulator for this job:');
   for (const line of simulator.bill()) {

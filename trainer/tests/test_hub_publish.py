@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 
 from tests.hubserver import Fault, HubServer
+from trainingjob.agent.launch import child_environment, secret_values
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import hubcalls, hubprogress, hubpublish
@@ -254,6 +255,9 @@ def test_configuration_says_where_the_token_is(monkeypatch):
     assert token_of(config.output.hugging_face, {}) == ("of all", "HF_TOKEN in spec.trainer.env")
     own = parse_config({**BASE, "output": output, "storage": {"keys": {"hf://acme/support": {"HF_TOKEN": "its own"}}}})
     assert token_of(config.output.hugging_face, own.storage.keys) == ("its own", PLACE)
+    # Only the trainer reads it, from its configuration; what it prints of it is hidden.
+    assert "its own" in secret_values(own, {})
+    assert "its own" not in " ".join(child_environment(own, {}).values())
 
 
 @pytest.mark.parametrize(
