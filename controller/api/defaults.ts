@@ -3,7 +3,7 @@ import type { TrainingRuntimeSpec } from './trainingruntime.ts';
 /**
  * The operator's own words, which stand where neither a job nor its runtime says anything. In the shape of a runtime. The
  * resource definition has no `default` for these fields, or a runtime's words could not be told from them; its descriptions
- * say them all the same. Those of tabular models are in tabulardefaults.ts.
+ * say them all the same. Those of tabular models are in tabulardefaults.ts, those of fine-tuning in finetunedefaults.ts.
  */
 export const ownDefaults = {
   compute: { containerDiskGB: 20 },

@@ -1,6 +1,8 @@
-import { resolve } from './resolve.ts';
+import { resolve, type ResolvedSpec } from './resolve.ts';
 import type { TrainingJobSpec } from './trainingjob.ts';
 import type { TrainingRuntimeSpec } from './trainingruntime.ts';
+
+type Trainer = TrainingJobSpec['trainer'];
 
 const ofRegression = ['eval/loss', 'eval/rmse', 'eval/mae', 'eval/r2'];
 const ofClassification = ['eval/loss', 'eval/accuracy', 'eval/auc'];
@@ -10,26 +12,50 @@ const ofClassification = ['eval/loss', 'eval/accuracy', 'eval/auc'];
  * look at both at once.
  */
 export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): string | undefined {
-  const { tabular, custom } = words.trainer ?? {};
-  const meant = tabular ? 'tabular' : custom ? 'custom' : undefined;
-  const is = spec.trainer.fineTune ? 'fineTune' : spec.trainer.tabular ? 'tabular' : 'custom';
+  const meant = purposeMisfit(spec.trainer, words.trainer);
+  if (meant !== undefined) return meant;
+  const both = resolve(spec, words);
+  return savesMisfit(both) ?? adapterMisfit(both) ?? answersMisfit(both) ?? scoringMisfit(both);
+}
+
+function purposeMisfit({ fineTune, tabular }: Trainer, words: TrainingRuntimeSpec['trainer'] = {}): string | undefined {
+  const meant = (['fineTune', 'tabular', 'custom'] as const).find((kind) => words[kind]);
+  const is = fineTune ? 'fineTune' : tabular ? 'tabular' : 'custom';
   if (meant !== undefined && meant !== is)
     return `is for jobs with spec.trainer.${meant}, and this one has spec.trainer.${is}; name a runtime for ${is} jobs in spec.runtimeRef, or leave it out.`;
-  const { checkpoints, evaluation, scoring } = resolve(spec, words);
+  const method = words.fineTune?.method;
+  if (fineTune && method !== undefined && method !== fineTune.method)
+    return `is for jobs with spec.trainer.fineTune.method ${method}, and this one has ${fineTune.method}; name a runtime for ${fineTune.method} jobs in spec.runtimeRef, or leave it out.`;
+  return undefined;
+}
+
+function savesMisfit({ checkpoints, evaluation }: ResolvedSpec): string | undefined {
   const saves = checkpoints?.everySteps;
   const evaluates = evaluation?.everySteps;
-  if (saves !== undefined && (evaluates === undefined || saves % evaluates !== 0)) {
-    const every = evaluates === undefined ? 'no evaluation.everySteps' : `evaluation.everySteps ${evaluates}`;
-    return `and this job come to checkpoints.everySteps ${saves} with ${every}, and checkpoints are saved at evaluations; set spec.evaluation.everySteps and spec.checkpoints.everySteps so that the second is a multiple of the first.`;
-  }
-  return scoringMisfit(spec.trainer, scoring);
+  if (saves === undefined || (evaluates !== undefined && saves % evaluates === 0)) return undefined;
+  const every = evaluates === undefined ? 'no evaluation.everySteps' : `evaluation.everySteps ${evaluates}`;
+  return `and this job come to checkpoints.everySteps ${saves} with ${every}, and checkpoints are saved at evaluations; set spec.evaluation.everySteps and spec.checkpoints.everySteps so that the second is a multiple of the first.`;
+}
+
+function adapterMisfit({ trainer: { fineTune }, output }: ResolvedSpec): string | undefined {
+  if (!fineTune || fineTune.lora || output?.merge === undefined) return undefined;
+  return 'and this job have no lora, so there is no adapter to merge; leave spec.output.merge out, or write spec.trainer.fineTune.lora: {}.';
+}
+
+/** The trainer refuses it, too, but in a pod that is paid for. */
+function answersMisfit({ trainer }: ResolvedSpec): string | undefined {
+  const { perDeviceTrainBatchSize, gradientAccumulationSteps, numGenerations } = trainer.fineTune?.parameters ?? {};
+  if (numGenerations === undefined) return undefined;
+  const rows = (perDeviceTrainBatchSize ?? 1) * (gradientAccumulationSteps ?? 1);
+  if (rows % numGenerations === 0) return undefined;
+  return `and this job come to numGenerations ${numGenerations} with ${rows} rows to a step, which are perDeviceTrainBatchSize times gradientAccumulationSteps, and the answers to each prompt must fit into a step without a rest; set them in spec.trainer.fineTune.parameters so that the rows are a multiple of numGenerations.`;
 }
 
 /** Which evaluations a kind of trainer has, the API server sees in a job alone. */
-function scoringMisfit(
-  { tabular, fineTune }: TrainingJobSpec['trainer'],
-  { strategy, metric }: NonNullable<TrainingJobSpec['scoring']>,
-): string | undefined {
+function scoringMisfit({
+  trainer: { tabular, fineTune },
+  scoring: { strategy, metric },
+}: ResolvedSpec): string | undefined {
   const reported = tabular?.modelType.endsWith('_regression') === true ? ofRegression : ofClassification;
   if (tabular && metric && !reported.includes(metric.name))
     return `scores by ${metric.name}, which ${tabular.modelType} does not report; set spec.scoring.metric.name to one of ${reported.join(', ')}.`;

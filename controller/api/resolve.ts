@@ -1,4 +1,5 @@
 import { ownDefaults } from './defaults.ts';
+import { fineTuneBehind, withBehind } from './finetunedefaults.ts';
 import { scoringBehind } from './scoring.ts';
 import { parametersBehind } from './tabulardefaults.ts';
 import type { EnvVar, TrainingJob } from './trainingjob.ts';
@@ -39,8 +40,9 @@ export type ResolvedJob = Omit<TrainingJob, 'spec'> & { readonly spec: ResolvedS
  */
 export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = {}): TrainingRuntimeSpec {
   const { tabular: theirs, env } = words.trainer ?? {};
-  const { tabular } = spec.trainer;
+  const { fineTune, tabular } = spec.trainer;
   const trainer = {
+    ...(fineTune && { fineTune: fineTuneBehind(fineTune, words.trainer?.fineTune) }),
     ...(tabular && {
       tabular: { parameters: parametersBehind(tabular.modelType, tabular.parameters, theirs?.parameters) },
     }),
@@ -70,8 +72,7 @@ export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): Res
     image: custom?.image ?? defaults.image,
     trainer: {
       ...(custom && { custom }),
-      // What depends on the method, the trainer knows.
-      ...(fineTune && { fineTune }),
+      ...(fineTune && { fineTune: withBehind(fineTune, defaults.trainer?.fineTune) }),
       ...(tabular && {
         tabular: { ...tabular, parameters: { ...defaults.trainer?.tabular?.parameters, ...tabular.parameters } },
       }),

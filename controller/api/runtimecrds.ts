@@ -6,8 +6,9 @@ export type Schema = { readonly [key: string]: unknown };
 
 const group = 'training.finetunelab.ai';
 
-/** What of `spec.trainer.tabular` is not a job's own, which says which model is made of which data and how. */
-const ofTheRuntime = ['parameters'];
+/** What of each kind of trainer is not a job's own, which says which model is made of which data and how. */
+const ofTabular = ['parameters'];
+const ofFineTune = ['method', 'parameters', 'lora', 'quantization'];
 
 export const runtimeKinds = [
   { kind: 'ClusterTrainingRuntime', plural: 'clustertrainingruntimes', scope: 'Cluster' },
@@ -58,6 +59,7 @@ export function runtimeCrd({ kind, plural, scope }: RuntimeKind, job: Schema): S
 /** The one shape that both kinds share. */
 export function runtimeSpec(job: Schema): Schema {
   const tabular = at(job, 'trainer', 'tabular');
+  const fineTune = at(job, 'trainer', 'fineTune');
   const evaluation = at(job, 'evaluation');
   return {
     type: 'object',
@@ -77,18 +79,19 @@ export function runtimeSpec(job: Schema): Schema {
       },
       trainer: {
         type: 'object',
-        description: 'Which jobs it is for, by their kind of trainer; jobs of any kind when neither is there.',
+        description: 'Which jobs it is for, by their kind of trainer; jobs of any kind when none is there.',
         'x-kubernetes-validations': [
           {
-            rule: '!(has(self.tabular) && has(self.custom))',
-            message: 'spec.trainer: write at most one of tabular and custom',
+            rule: '[has(self.fineTune), has(self.tabular), has(self.custom)].filter(given, given).size() <= 1',
+            message: 'spec.trainer: write at most one of fineTune, tabular and custom',
           },
         ],
         properties: {
+          fineTune: runtimeFineTune(fineTune),
           tabular: {
             type: 'object',
             description: 'For jobs with spec.trainer.tabular: defaults for them.',
-            properties: only(members(tabular), ofTheRuntime),
+            properties: only(members(tabular), ofTabular),
           },
           custom: {
             type: 'object',
@@ -115,6 +118,35 @@ export function runtimeSpec(job: Schema): Schema {
         properties: without(members(at(job, 'runPolicy')), ['ttlSecondsAfterFinished']),
       },
       watchdog: at(job, 'watchdog'),
+    },
+  };
+}
+
+/** A rule of a job that speaks of its method holds where the runtime names one: each parameter must be one of that method. */
+function runtimeFineTune(fineTune: Schema): Schema {
+  const properties = only(members(fineTune), ofFineTune);
+  const rules = fineTune['x-kubernetes-validations'] as readonly { readonly rule: string; readonly message: string }[];
+  const own = rules.filter(({ rule }) => {
+    const named = [...rule.matchAll(/self\.([a-zA-Z]+)/g)].map(([, name = '']) => name);
+    return named.every((name) => name in properties);
+  });
+  return {
+    type: 'object',
+    description: 'For jobs with spec.trainer.fineTune: defaults for them.',
+    'x-kubernetes-validations': own.map(({ rule, message }) =>
+      rule.includes('self.method') ? { rule: `!has(self.method) || (${rule})`, message } : { rule, message },
+    ),
+    properties: {
+      ...properties,
+      method: {
+        ...(properties['method'] as Schema),
+        description:
+          'For jobs of this method only; of any method when absent, and each then takes the parameters that it has.',
+      },
+      lora: {
+        ...(properties['lora'] as Schema),
+        description: 'Every job that names the runtime trains an adapter of low rank, with these words behind its own.',
+      },
     },
   };
 }

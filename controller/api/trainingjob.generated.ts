@@ -114,7 +114,7 @@ maxSamples?: number
  */
 parameters?: {
 /**
- * Passes over the rows; 3 when absent, 1 for CPT.
+ * Passes over the rows. Default: 3 (SFT, DPO, RLHF, ORPO), 1 (CPT).
  */
 numTrainEpochs?: number
 /**
@@ -122,15 +122,15 @@ numTrainEpochs?: number
  */
 maxSteps?: number
 /**
- * Highest learning rate; 5e-5 when absent, 2e-5 for CPT, 5e-6 for DPO, 8e-6 for ORPO, 1e-5 for RLHF.
+ * Highest learning rate. Default: 5e-5 (SFT), 2e-5 (CPT), 5e-6 (DPO), 1e-5 (RLHF), 8e-6 (ORPO).
  */
 learningRate?: string
 /**
- * How the learning rate changes after the warm-up; cosine when absent.
+ * How the learning rate changes after the warm-up. Default: cosine.
  */
 lrSchedulerType?: ("linear" | "cosine" | "constant" | "constant_with_warmup")
 /**
- * Share of the steps in which the learning rate rises; 0.03 when absent.
+ * Share of the steps in which the learning rate rises. Default: 0.03.
  */
 warmupRatio?: string
 /**
@@ -138,67 +138,67 @@ warmupRatio?: string
  */
 warmupSteps?: number
 /**
- * Rows at once on each GPU while training; 4 when absent.
+ * Rows at once on each GPU while training. Default: 4.
  */
 perDeviceTrainBatchSize?: number
 /**
- * Rows at once on each GPU while evaluating; 4 when absent.
+ * Rows at once on each GPU while evaluating. Default: 4.
  */
 perDeviceEvalBatchSize?: number
 /**
- * Batches of each step; 1 when absent, 4 for RLHF.
+ * Batches of each step. Default: 1 (SFT, CPT, DPO, ORPO), 4 (RLHF).
  */
 gradientAccumulationSteps?: number
 /**
- * Most tokens of a row, or of a sequence that rows are packed into; 2048 when absent, 4096 for CPT, 512 for DPO, 1024 for ORPO; for RLHF, of a prompt, and 512.
+ * Most tokens of a row, of a sequence that rows are packed into, or of a prompt (RLHF). Default: 2048 (SFT), 4096 (CPT), 512 (DPO, RLHF), 1024 (ORPO).
  */
 maxLength?: number
 /**
- * Rows share sequences, without seeing each other; true for CPT and false for SFT when absent.
+ * Rows share sequences, without seeing each other (SFT, CPT). Default: false (SFT), true (CPT).
  */
 packing?: boolean
 /**
- * Only the assistant's turns of a conversation are trained on; true when absent.
+ * Only the assistant's turns of a conversation are trained on (SFT). Default: true.
  */
 assistantOnlyLoss?: boolean
 /**
- * How much is kept of the model before (DPO, RLHF), or how much preferences weigh (ORPO); 0.1 when absent, 0.05 for RLHF.
+ * How much is kept of the model before (DPO, RLHF), or how much preferences weigh (ORPO). Default: 0.1 (DPO, ORPO), 0.05 (RLHF).
  */
 beta?: string
 /**
- * Answers to each prompt (RLHF), compared with each other; perDeviceTrainBatchSize times gradientAccumulationSteps is a multiple of it. 4 when absent.
+ * Answers to each prompt (RLHF), compared with each other; perDeviceTrainBatchSize times gradientAccumulationSteps is a multiple of it. Default: 4.
  */
 numGenerations?: number
 /**
- * Most tokens of an answer (RLHF); 256 when absent.
+ * Most tokens of an answer (RLHF). Default: 256.
  */
 maxCompletionLength?: number
 /**
- * How freely answers are drawn (RLHF); 1 when absent.
+ * How freely answers are drawn (RLHF). Default: 1.
  */
 temperature?: string
 /**
- * Weight decay; 0.01 when absent.
+ * Weight decay. Default: 0.01.
  */
 weightDecay?: string
 /**
- * Norm that gradients are clipped to, 0 clips nothing; 1 when absent, 0.3 for DPO.
+ * Norm that gradients are clipped to, 0 clips nothing. Default: 1 (SFT, CPT, RLHF, ORPO), 0.3 (DPO).
  */
 maxGradNorm?: string
 /**
- * Optimizer; adamw_torch when absent.
+ * Optimizer. Default: adamw_torch.
  */
 optim?: ("adamw_torch" | "adamw_torch_fused" | "adamw_8bit" | "paged_adamw_8bit" | "paged_adamw_32bit" | "adafactor")
 /**
- * Steps between reports of the train loss; 10 when absent.
+ * Steps between reports of the train loss. Default: 10.
  */
 loggingSteps?: number
 /**
- * Computes activations again instead of keeping them: less memory, more time. False when absent.
+ * Computes activations again instead of keeping them: less memory, more time. Default: false.
  */
 gradientCheckpointing?: boolean
 /**
- * Seed of the order of rows, of new weights and of dropout; 42 when absent.
+ * Seed of the order of rows, of new weights and of dropout. Default: 42.
  */
 seed?: number
 }
@@ -207,15 +207,15 @@ seed?: number
  */
 lora?: {
 /**
- * Rank; 16 when absent.
+ * Rank. Default: 16.
  */
 r?: number
 /**
- * Scale of the adapter, over its rank; 32 when absent.
+ * Scale of the adapter, over its rank. Default: 32.
  */
 alpha?: number
 /**
- * Dropout in front of the adapter; 0.1 when absent. DPO and ORPO train without dropout.
+ * Dropout in front of the adapter; DPO and ORPO train without any. Default: 0.1.
  */
 dropout?: string
 /**

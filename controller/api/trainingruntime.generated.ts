@@ -9,9 +9,136 @@ export interface TrainingRuntimeSpec {
  */
 image?: string
 /**
- * Which jobs it is for, by their kind of trainer; jobs of any kind when neither is there.
+ * Which jobs it is for, by their kind of trainer; jobs of any kind when none is there.
  */
 trainer?: {
+/**
+ * For jobs with spec.trainer.fineTune: defaults for them.
+ */
+fineTune?: {
+/**
+ * For jobs of this method only; of any method when absent, and each then takes the parameters that it has.
+ */
+method?: ("SFT" | "CPT" | "DPO" | "ORPO" | "RLHF")
+/**
+ * Hyper-parameters, named as in transformers and TRL; decimals are strings.
+ */
+parameters?: {
+/**
+ * Passes over the rows. Default: 3 (SFT, DPO, RLHF, ORPO), 1 (CPT).
+ */
+numTrainEpochs?: number
+/**
+ * Steps of the optimizer, instead of numTrainEpochs.
+ */
+maxSteps?: number
+/**
+ * Highest learning rate. Default: 5e-5 (SFT), 2e-5 (CPT), 5e-6 (DPO), 1e-5 (RLHF), 8e-6 (ORPO).
+ */
+learningRate?: string
+/**
+ * How the learning rate changes after the warm-up. Default: cosine.
+ */
+lrSchedulerType?: ("linear" | "cosine" | "constant" | "constant_with_warmup")
+/**
+ * Share of the steps in which the learning rate rises. Default: 0.03.
+ */
+warmupRatio?: string
+/**
+ * Steps in which the learning rate rises, instead of warmupRatio; clamped to the run.
+ */
+warmupSteps?: number
+/**
+ * Rows at once on each GPU while training. Default: 4.
+ */
+perDeviceTrainBatchSize?: number
+/**
+ * Rows at once on each GPU while evaluating. Default: 4.
+ */
+perDeviceEvalBatchSize?: number
+/**
+ * Batches of each step. Default: 1 (SFT, CPT, DPO, ORPO), 4 (RLHF).
+ */
+gradientAccumulationSteps?: number
+/**
+ * Most tokens of a row, of a sequence that rows are packed into, or of a prompt (RLHF). Default: 2048 (SFT), 4096 (CPT), 512 (DPO, RLHF), 1024 (ORPO).
+ */
+maxLength?: number
+/**
+ * Rows share sequences, without seeing each other (SFT, CPT). Default: false (SFT), true (CPT).
+ */
+packing?: boolean
+/**
+ * Only the assistant's turns of a conversation are trained on (SFT). Default: true.
+ */
+assistantOnlyLoss?: boolean
+/**
+ * How much is kept of the model before (DPO, RLHF), or how much preferences weigh (ORPO). Default: 0.1 (DPO, ORPO), 0.05 (RLHF).
+ */
+beta?: string
+/**
+ * Answers to each prompt (RLHF), compared with each other; perDeviceTrainBatchSize times gradientAccumulationSteps is a multiple of it. Default: 4.
+ */
+numGenerations?: number
+/**
+ * Most tokens of an answer (RLHF). Default: 256.
+ */
+maxCompletionLength?: number
+/**
+ * How freely answers are drawn (RLHF). Default: 1.
+ */
+temperature?: string
+/**
+ * Weight decay. Default: 0.01.
+ */
+weightDecay?: string
+/**
+ * Norm that gradients are clipped to, 0 clips nothing. Default: 1 (SFT, CPT, RLHF, ORPO), 0.3 (DPO).
+ */
+maxGradNorm?: string
+/**
+ * Optimizer. Default: adamw_torch.
+ */
+optim?: ("adamw_torch" | "adamw_torch_fused" | "adamw_8bit" | "paged_adamw_8bit" | "paged_adamw_32bit" | "adafactor")
+/**
+ * Steps between reports of the train loss. Default: 10.
+ */
+loggingSteps?: number
+/**
+ * Computes activations again instead of keeping them: less memory, more time. Default: false.
+ */
+gradientCheckpointing?: boolean
+/**
+ * Seed of the order of rows, of new weights and of dropout. Default: 42.
+ */
+seed?: number
+}
+/**
+ * Every job that names the runtime trains an adapter of low rank, with these words behind its own.
+ */
+lora?: {
+/**
+ * Rank. Default: 16.
+ */
+r?: number
+/**
+ * Scale of the adapter, over its rank. Default: 32.
+ */
+alpha?: number
+/**
+ * Dropout in front of the adapter; DPO and ORPO train without any. Default: 0.1.
+ */
+dropout?: string
+/**
+ * Ends of the names of linear modules that get an adapter; those of the architecture when absent.
+ */
+targetModules?: string[]
+}
+/**
+ * Precision of the weights that the adapter sits on, while training; as computed when absent.
+ */
+quantization?: ("NF4" | "Int8")
+}
 /**
  * For jobs with spec.trainer.tabular: defaults for them.
  */

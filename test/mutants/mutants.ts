@@ -355,4 +355,15 @@ export const mutants: readonly Mutant[] = [
     ],
     tests: ['test/property/resolve.test.ts'],
   },
+  {
+    name: 'a runtime of another method is taken',
+    edits: [
+      {
+        file: 'controller/api/misfit.ts',
+        old: 'if (fineTune && method !== undefined && method !== fineTune.method)',
+        new: 'if (fineTune && method === null)',
+      },
+    ],
+    tests: ['test/unit/finetunedefaults.test.ts'],
+  },
 ];

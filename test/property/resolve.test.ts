@@ -6,6 +6,8 @@ import { defaultsFor, resolve } from '../../controller/api/resolve.ts';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import type { TrainingRuntimeSpec } from '../../controller/api/trainingruntime.ts';
 import { ownDefaults } from '../../controller/api/defaults.ts';
+import { fineTuneDefaults } from '../../controller/api/finetunedefaults.ts';
+import { scoringBehind } from '../../controller/api/scoring.ts';
 import { explore } from './runs.ts';
 
 explore(500);
@@ -17,6 +19,19 @@ const some = <T extends object>(parts: { [K in keyof T]: fc.Arbitrary<T[K]> }): 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
 
 const parameters = some({ nEstimators: count, maxDepth: count, learningRate: decimal, gamma: decimal });
+const methods = ['SFT', 'CPT', 'DPO', 'ORPO', 'RLHF'] as const;
+const hyperparameters = some({
+  learningRate: decimal,
+  packing: fc.boolean(),
+  beta: decimal,
+  numTrainEpochs: count,
+  maxSteps: count,
+  warmupRatio: decimal,
+  warmupSteps: count,
+});
+const lora = some({ r: count, dropout: decimal, targetModules: fc.constantFrom<string[]>(['a'], ['b', 'c']) });
+const quantization = fc.constantFrom('NF4' as const, 'Int8' as const);
+const fineTunes = some({ method: fc.constantFrom(...methods), parameters: hyperparameters, lora, quantization });
 const env = fc.uniqueArray(fc.record({ name: fc.constantFrom('A', 'B', 'C'), value: fc.constantFrom('', '0', 'x') }), {
   selector: ({ name }) => name,
   maxLength: 3,
@@ -37,7 +52,7 @@ const json = <T>(value: T): T => frozen(JSON.parse(JSON.stringify(value)) as T);
 const runtimes = fc
   .record({
     image: maybe(fc.constantFrom('acme:1', 'acme:2')),
-    trainer: maybe(some({ tabular: some({ parameters }), env })),
+    trainer: maybe(some({ fineTune: fineTunes, tabular: some({ parameters }), env })),
     compute: maybe(compute),
     evaluation: maybe(evaluation),
     checkpoints: maybe(keep),
@@ -59,6 +74,17 @@ const trainers = fc.oneof(
       dataset: fc.constant(dataset),
       target: fc.constant('y'),
       parameters: maybe(parameters),
+    }),
+    env: maybe(env),
+  }),
+  fc.record({
+    fineTune: fc.record({
+      method: fc.constantFrom(...methods),
+      model: fc.constant({ source: 'file:///volume/m' }),
+      dataset: fc.constant({ source: 'file:///volume/x.jsonl' }),
+      parameters: maybe(hyperparameters),
+      lora: maybe(lora),
+      quantization: maybe(quantization),
     }),
     env: maybe(env),
   }),
@@ -112,12 +138,23 @@ describe('what a job comes to', () => {
             expect((result[part] as Record<string, unknown>)[name]).toEqual(own ?? behind ?? last);
           }
         }
-        expect(result.scoring).toEqual(job.scoring ?? words.scoring ?? ownDefaults.scoring);
+        expect(result.scoring).toEqual(job.scoring ?? words.scoring ?? scoringBehind(job.trainer));
         expect(result.evaluation).toEqual(job.evaluation ?? words.evaluation);
         if (job.trainer.tabular) {
           const own = job.trainer.tabular.parameters?.nEstimators;
           const behind = words.trainer?.tabular?.parameters?.nEstimators;
           expect(result.trainer.tabular?.parameters.nEstimators).toBe(own ?? behind ?? 100);
+        }
+        const { fineTune } = job.trainer;
+        if (fineTune) {
+          const theirs = words.trainer?.fineTune;
+          expect(result.trainer.fineTune?.quantization).toBe(fineTune.quantization ?? theirs?.quantization);
+          expect(result.trainer.fineTune?.lora !== undefined).toBe((fineTune.lora ?? theirs?.lora) !== undefined);
+          expect(result.trainer.fineTune?.parameters?.learningRate).toBe(
+            fineTune.parameters?.learningRate ??
+              theirs?.parameters?.learningRate ??
+              fineTuneDefaults[fineTune.method].learningRate,
+          );
         }
         expect(result.checkpoints === undefined).toBe(job.checkpoints === undefined);
       }),

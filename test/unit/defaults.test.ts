@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { ownDefaults } from '../../controller/api/defaults.ts';
+import { adapterDefaults, fineTuneDefaults } from '../../controller/api/finetunedefaults.ts';
 import { tabularDefaults } from '../../controller/api/tabulardefaults.ts';
 
 interface Schema {
@@ -38,23 +39,32 @@ function inline(value: unknown): string {
   return `{${members.join(', ')}}`;
 }
 
-/** A parameter of tabular models has a default in each family that has it: one word where all agree. */
-function ofTabular(): Readonly<Record<string, string>> {
-  const found: Record<string, Record<string, string[]>> = {};
-  for (const [family, parameters] of Object.entries(tabularDefaults))
-    for (const [name, value] of Object.entries(parameters))
-      ((found[`.trainer.tabular.parameters.${name}`] ??= {})[String(value ?? 'none')] ??= []).push(family);
+/** A parameter has a default in each family of tabular models, or method, that has it: one word where all agree. */
+function each(kind: string, defaults: Readonly<Record<string, object>>): Readonly<Record<string, string>> {
+  const found: Record<string, Map<string, string[]>> = {};
+  for (const [family, parameters] of Object.entries(defaults))
+    for (const [name, value] of Object.entries(parameters)) {
+      const words = (found[`.trainer.${kind}.parameters.${name}`] ??= new Map());
+      const word = String(value ?? 'none');
+      words.set(word, [...(words.get(word) ?? []), family]);
+    }
   return Object.fromEntries(
     Object.entries(found).map(([path, words]) => {
-      const several = Object.entries(words).map(([word, families]) => `${word} (${families.join(', ')})`);
-      return [path, several.length === 1 ? Object.keys(words)[0]! : several.join(', ')];
+      const several = [...words].map(([word, families]) => `${word} (${families.join(', ')})`);
+      return [path, several.length === 1 ? [...words.keys()][0]! : several.join(', ')];
     }),
   );
 }
 
 test.each(['trainingjobs.yaml', 'clustertrainingruntimes.yaml', 'trainingruntimes.yaml'])(
   '%s says each default of the operator, and no other',
-  (file) => expect(said(crd(file))).toEqual({ ...meant(ownDefaults), ...ofTabular() }),
+  (file) =>
+    expect(said(crd(file))).toEqual({
+      ...meant(ownDefaults),
+      ...meant(adapterDefaults, '.trainer.fineTune.lora'),
+      ...each('fineTune', fineTuneDefaults),
+      ...each('tabular', tabularDefaults),
+    }),
 );
 
 test('a field with a default that a runtime may set has none in the schema, or the words of a job could not be told from it', () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { adapterDefaults, fineTuneDefaults } from '../../controller/api/finetunedefaults.ts';
 import { misfit } from '../../controller/api/misfit.ts';
 import { resolve } from '../../controller/api/resolve.ts';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
@@ -42,15 +43,15 @@ const fromBucket: TrainingJobSpec = {
   },
 };
 
-test('the trainer gets every word of fineTune but the name of the Secret', () => {
+test('the trainer gets every word of fineTune and what stands behind it, but not the name of the Secret', () => {
   const { job } = snapshot({ spec: fromBucket });
   expect(trainerConfig(job, { env: {}, secretEnv: [], keys: {} }, durations, null).trainer).toEqual({
     fineTune: {
       method: 'SFT',
       model,
       dataset: { source: 's3://bucket/rows.jsonl' },
-      parameters: { weightDecay: '0', packing: false },
-      lora: {},
+      parameters: { ...fineTuneDefaults.SFT, weightDecay: '0', packing: false },
+      lora: adapterDefaults,
     },
   });
 });

@@ -1,15 +1,13 @@
 """Defaults stand in one place of the code; what users read of them says the same."""
 
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from tests.node import ROOT, from_node
 from trainingjob.finetune.defaults import LORA, METHODS, defaults_of
 
-ROOT = Path(__file__).parents[2]
 NAMES = list(dict.fromkeys(name for method in METHODS for name in defaults_of(method)))
 
 
@@ -17,34 +15,52 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def described() -> dict[str, Any]:
-    (version,) = yaml.safe_load((ROOT / "crds" / "trainingjobs.yaml").read_text())["spec"]["versions"]
-    schema: Any = version["schema"]["openAPIV3Schema"]
-    for name in ("spec", "trainer", "fineTune"):
-        schema = schema["properties"][name]
-    return dict(schema["properties"])
+def between(mark: str) -> str:
+    text = (ROOT / "docs" / "finetune.md").read_text()
+    found = re.search(rf"<!-- {mark}: begin -->\n\n(.*?)\n*<!-- {mark}: end -->", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    lines = ["| " + " | ".join(shown(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
 
 
 def test_table_of_defaults_is_that_of_the_code():
-    rows = [
-        f"| `{name}` | " + " | ".join(shown(defaults_of(method).get(name, "")) for method in METHODS) + " |"
-        for name in NAMES
-    ]
-    table = "\n".join([f"| Parameter | {' | '.join(METHODS)} |", "|---" * (len(METHODS) + 1) + "|", *rows])
-    text = (ROOT / "docs" / "finetune.md").read_text()
-    found = re.search(r"<!-- defaults: begin -->\n\n(.*?)\n\n<!-- defaults: end -->", text, re.DOTALL)
-    assert found is not None
-    assert found[1] == table, f"write this between the marks in docs/finetune.md:\n\n{table}\n"
+    rows = [[f"`{name}`", *(defaults_of(method).get(name, "") for method in METHODS)] for name in NAMES]
+    wanted = table(["Parameter", *METHODS], rows)
+    assert between("defaults") == wanted, f"write this between the marks in docs/finetune.md:\n\n{wanted}\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_field_of_the_resource_names_its_defaults(name):
-    words = described()["parameters"]["properties"][name]["description"]
-    for method in METHODS:
-        value = shown(defaults_of(method).get(name, ""))
-        assert re.search(rf"(?<![0-9.]){re.escape(value)}(?![0-9])", words, re.IGNORECASE), (method, value, words)
+def test_table_of_runtimes_is_that_of_their_files():
+    names = [f"{method.lower()}-standard" for method in METHODS]
+    specs = [yaml.safe_load((ROOT / "crds" / "runtimes" / f"{name}.yaml").read_text())["spec"] for name in names]
+    parts = [spec["trainer"]["fineTune"] for spec in specs]
+    assert [part["method"] for part in parts] == list(METHODS)
+    said = {
+        **{name: [part["parameters"].get(name, "") for part in parts] for name in NAMES},
+        **{f"lora.{name}": [part["lora"].get(name, "") for part in parts] for name in LORA},
+        "quantization": [part["quantization"] for part in parts],
+        **{
+            f"checkpoints.{name}": [spec["checkpoints"].get(name, "") for spec in specs]
+            for name in ("keepBest", "keepLast")
+        },
+        **{
+            f"compute.{name}": [spec["compute"].get(name, "") for spec in specs]
+            for name in ("minCudaVersion", "containerDiskGB")
+        },
+    }
+    rows = [[f"`{name}`", *values] for name, values in said.items() if any(value != "" for value in values)]
+    wanted = table(["", *(f"`{name}`" for name in names)], rows)
+    assert between("runtimes") == wanted, f"write this between the marks in docs/finetune.md:\n\n{wanted}\n"
 
 
-@pytest.mark.parametrize("name", LORA)
-def test_field_of_an_adapter_names_its_default(name):
-    assert f"{LORA[name]} when absent" in described()["lora"]["properties"][name]["description"]
+def test_operator_and_trainer_have_the_same_defaults():
+    """The resource's descriptions are held against the operator's, there."""
+    methods, adapter = from_node("""
+        import { adapterDefaults, fineTuneDefaults } from './controller/api/finetunedefaults.ts';
+        console.log(JSON.stringify([fineTuneDefaults, adapterDefaults]));
+    """)
+    assert methods == {method: defaults_of(method) for method in METHODS}
+    assert adapter == LORA

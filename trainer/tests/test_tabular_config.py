@@ -1,14 +1,11 @@
 """`trainer.tabular`: each family's parameters, what goes together, and that resource and trainer know the same."""
 
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from tests.node import from_node
 from tests.test_config import dataset, parameters, tabular
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
@@ -101,16 +98,6 @@ def test_wrong_configuration(value, sentence):
     assert caught.value.code == ExitCode.CONFIGURATION
     assert str(caught.value).startswith("trainer.tabular.")
     assert sentence in str(caught.value)
-
-
-def from_node(program: str) -> Any:
-    """What a module for Node prints as JSON, in the project's root."""
-    node = ROOT / "node_modules" / ".bin" / "node"
-    if not node.exists() or shutil.which("sh") is None:
-        pytest.skip("the project's Node packages are not installed")
-    command = [str(node), "--input-type=module", "-e", program]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)
-    return json.loads(done.stdout)
 
 
 def crd_properties():
