@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { startHub, type Hub } from '../rig/hub.ts';
-import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
+import { condition, startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 import { runPython, trainerImage, trainerImages, writeLanguage } from '../rig/trainer.ts';
 
 let rig: Rig;
@@ -142,6 +142,61 @@ describe('fine-tuning in a pod', () => {
     const measured = await runPython(['-c', evalLoss, onDisk(output?.uri), join(volume, 'cpt/cpt.jsonl'), '0.25']);
     expect(Math.abs(Number(measured) - Number(best?.evalLoss))).toBeLessThan(1e-3);
   }, 240_000);
+
+  test('what the runtime of its method says, it trains with; a runtime of another method is told before anything is rented', async () => {
+    await kubectl(rig.plane, ['apply', '-f', new URL('../../crds/runtimes/', import.meta.url).pathname]);
+    const { trainer, output, ...rest } = sft({}) as unknown as TrainingJobSpec;
+    const { lora: _lora, parameters: _parameters, ...fineTune } = trainer.fineTune ?? {};
+    // Its own words: the rows are short, and the adapter is stored by itself.
+    const parameters = { maxSteps: 1, maxLength: 256, perDeviceTrainBatchSize: 1, perDeviceEvalBatchSize: 8 };
+    const job = { ...rest, evaluation: { everySteps: 1 }, output: { ...output, merge: false } };
+    const named = (method: string): DeepPartial => ({
+      ...job,
+      runtimeRef: { name: `${method}-standard` },
+      trainer: { ...trainer, fineTune: { ...fineTune, parameters } },
+    });
+    await rig.create(namespace, 'unfit', named('dpo'));
+    const told = await rig.until(namespace, 'unfit', ({ status }) => status?.conditions?.[0] !== undefined);
+    expect(condition(told, 'Ready')).toMatchObject({ reason: 'RuntimeUnfit' });
+    expect(condition(told, 'Ready')?.message).toContain('is for jobs with spec.trainer.fineTune.method DPO');
+    expect(told.status?.attempt).toBeUndefined();
+    await rig.create(namespace, 'standard', named('sft'));
+    const { status } = await rig.until(
+      namespace,
+      'standard',
+      (found) => found.status?.completionTime !== undefined,
+      120_000,
+    );
+    expect(status).toMatchObject({
+      phase: 'Succeeded',
+      progress: { totalSteps: 1 },
+      run: {
+        runtime: { name: 'sft-standard' },
+        defaults: {
+          trainer: {
+            fineTune: {
+              parameters: { learningRate: '2e-4', gradientAccumulationSteps: 8, packing: true, weightDecay: '0.01' },
+              lora: { r: 16, alpha: 32, dropout: '0.1' },
+              quantization: 'NF4',
+            },
+          },
+        },
+      },
+    });
+    const stored = (file: string): string => readFileSync(join(onDisk(status?.output?.uri), file), 'utf8');
+    expect(JSON.parse(stored('adapter_config.json'))).toMatchObject({ r: 16, lora_alpha: 32, lora_dropout: 0.1 });
+    const card = stored('README.md');
+    expect(card).toContain('| Quantization while training | NF4 |');
+    const trained = JSON.parse(/^\| Parameters \| `(.*)` \|$/m.exec(card)?.[1] ?? '{}') as object;
+    expect(trained).toMatchObject({
+      learning_rate: 2e-4,
+      gradient_accumulation_steps: 8,
+      packing: true,
+      max_length: 256,
+      per_device_eval_batch_size: 8,
+      weight_decay: 0.01,
+    });
+  }, 180_000);
 
   test('data of another method are refused with what was expected', async () => {
     const spec = sft({});
