@@ -28,7 +28,8 @@ demo: install $(if $(filter-out tabular,$(JOB)),finetune)
 types: install
 	@exec node test/demo/types.ts
 
-test: install finetune
+test: install
+	@./trainer/install.sh finetune lightning
 	@exec node test/all.ts
 
 # Every scenario, disturbed at every write and event in every way, against its undisturbed run. A sample of it is in make test.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the Python environment ../.venv with exactly the pinned packages. Does nothing for what is there already.
-# Each argument adds a list of requirements/: "finetune" is what training language models needs.
+# Each argument adds a list of requirements/: "finetune" is what training language models needs, "lightning" what the tests of the
+# callback for Lightning need besides.
 set -eu
 cd "$(dirname "$0")"
 venv=$PWD/../.venv
@@ -34,6 +35,7 @@ add dev 'about 1 GB'
 for list in "$@"; do
   case $list in
     finetune) add finetune 'about 2.7 GB' ;;
-    *) echo "There is no list of packages '$list'. Write: install.sh [finetune]" >&2; exit 1 ;;
+    lightning) add lightning 'about 2 MB' ;;
+    *) echo "There is no list of packages '$list'. Write: install.sh [finetune] [lightning]" >&2; exit 1 ;;
   esac
 done

@@ -29,11 +29,7 @@ def save(folder: Path | str, step: int) -> str:
         TrainingError: exit code 6 when storage fails; exit code 2 when the job has no place for checkpoints.
         ValueError: the folder holds folders.
     """
-    inner = next((path.name for path in Path(folder).iterdir() if not path.is_file()), None)
-    if inner is not None:
-        raise ValueError(
-            f"{folder} holds {inner}, which is no file; a checkpoint is a folder of files, so pack it into one"
-        )
+    only_files(Path(folder))
     base = os.environ.get(CHECKPOINTS_URI, "").rstrip("/")
     if base == "":
         raise TrainingError(
@@ -66,3 +62,12 @@ def resume(folder: Path | str) -> int:
         for file in (Path(scratch) / "files").iterdir():
             shutil.move(file, folder / file.name)
     return taken.step
+
+
+def only_files(folder: Path) -> None:
+    """Raises ValueError for a folder that holds folders."""
+    inner = next((path.name for path in folder.iterdir() if not path.is_file()), None)
+    if inner is not None:
+        raise ValueError(
+            f"{folder} holds {inner}, which is no file; a checkpoint is a folder of files, so pack it into one"
+        )

@@ -20,6 +20,8 @@ from typing import Any, SupportsFloat, SupportsIndex
 EVENTS_FILE = "TRAININGJOB_EVENTS"
 STOP_FILE = "TRAININGJOB_STOP"
 CHECKPOINT_FILE = "TRAININGJOB_CHECKPOINT"
+# What the job says of evaluations, checkpoints and scoring, as members of a configuration.
+RULES = "TRAININGJOB_RULES"
 
 MOST_METRICS = 64
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
@@ -67,7 +69,7 @@ def report(
         emit({"type": "point", **common, **encoded(values)})
         return
     eval_loss = values.pop("eval/loss", None)
-    newest = _newest_train_loss(step)
+    newest = newest_train_loss(step)
     rest = encoded(values)
     if eval_loss is not None and not math.isfinite(eval_loss):
         rest.setdefault("nonFinite", []).append("eval/loss")
@@ -84,7 +86,7 @@ def report(
     )
 
 
-def _newest_train_loss(step: int) -> tuple[int, float] | None:
+def newest_train_loss(step: int) -> tuple[int, float] | None:
     """The train loss of the highest step up to this one; of two reports of one step the later."""
     before = [entry for entry in _train_losses if entry[0] <= step]
     return max(reversed(before), key=lambda entry: entry[0], default=None)

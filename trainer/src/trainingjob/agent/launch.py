@@ -9,9 +9,12 @@ from pathlib import Path
 from trainingjob.agent.identity import Identity
 from trainingjob.checkpoints import CHECKPOINTS_URI
 from trainingjob.config import Config, Custom
+from trainingjob.reporting import RULES
 from trainingjob.resuming import RESUME
 from trainingjob.storage.s3settings import KEYS, VARIABLES
 
+# What of a job concerns the loop of any trainer.
+_RULES = ("evaluation", "checkpoints", "scoring")
 _PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
 # Region and address of a bucket stand in its messages, and are no secrets.
 _SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
@@ -32,9 +35,10 @@ def child_environment(config: Config, environment: Mapping[str, str]) -> dict[st
     """The pod's environment and the job's, without the keys that only the agent needs."""
     own = {name: value for name, value in environment.items() if name not in _PRIVATE}
     stored = {CHECKPOINTS_URI: config.storage.checkpoints, "TRAININGJOB_OUTPUT_URI": config.storage.output}
+    rules = {name: config.raw[name] for name in _RULES if config.raw.get(name) is not None}
     resume = "" if config.resume is None else json.dumps(config.raw["resume"])
     addresses = {name: value for name, value in stored.items() if value is not None}
-    return {**own, **config.env, **_storage(config), **addresses, RESUME: resume}
+    return {**own, **config.env, **_storage(config), **addresses, RESUME: resume, RULES: json.dumps(rules)}
 
 
 def secret_values(config: Config, environment: Mapping[str, str]) -> list[str]:

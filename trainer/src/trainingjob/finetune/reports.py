@@ -20,9 +20,10 @@ _LEFT_OUT = {
 
 
 class Reports(TrainerCallback):  # type: ignore[misc]
-    """Reports each log of a training step. Evaluations are the life's to report."""
+    """Reports each log of a training step. Evaluations are the life's to report. Without the number of rows that are trained on,
+    no rate of them is reported."""
 
-    def __init__(self, train_samples: int) -> None:
+    def __init__(self, train_samples: int | None) -> None:
         self._train_samples = train_samples
         self._began = 0.0
         self._busy = 0.0
@@ -61,7 +62,8 @@ class Reports(TrainerCallback):  # type: ignore[misc]
         tokens, self._tokens = self._tokens, logs.get("num_tokens")
         if busy <= 0:
             return {}
-        rates = {"train/samples_per_second": max(0.0, self._epoch - epoch) * self._train_samples / busy}
+        passed = max(0.0, self._epoch - epoch)
+        rates = {} if self._train_samples is None else {"train/samples_per_second": passed * self._train_samples / busy}
         if self._tokens is not None:
             # An attempt that goes on counts from what it found.
             rates["train/tokens_total"] = self._tokens
@@ -72,13 +74,13 @@ class Reports(TrainerCallback):  # type: ignore[misc]
 
 def evaluation_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """Metrics of an evaluation by our names. Where answers were rewarded, what the library calls a loss measures nothing; else
-    loss and perplexity are among them."""
+    loss and perplexity are among them, where there is a loss."""
     metrics = {
         f"eval/{name.removeprefix('eval_')}": float(value)
         for name, value in logs.items()
         if name.startswith("eval_") and _is_metric(name, value)
     }
-    if "eval_reward" in logs:
+    if "eval_reward" in logs or "eval_loss" not in logs:
         return metrics
     return metrics | {"eval/loss": float(logs["eval_loss"]), "eval/perplexity": perplexity(logs["eval_loss"])}
 
