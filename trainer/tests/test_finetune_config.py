@@ -1,7 +1,12 @@
 """The configuration of a fine-tuning trainer: every wrong member gets its sentence, every absent one its method's value."""
 
-import pytest
+import copy
+from typing import Any
 
+import pytest
+import yaml
+
+from tests.node import ROOT
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.defaults import METHODS, defaults_of
 from trainingjob.finetune.parameters import parse_finetune
@@ -68,7 +73,7 @@ def test_absent_parameters_are_the_methods(method):
 
 
 def test_zero_and_false_are_values():
-    value = {
+    value: Any = {
         **LEAST,
         "dataset": {"source": "x", "seed": 0},
         "lora": {"dropout": "0"},
@@ -88,3 +93,44 @@ def test_zero_and_false_are_values():
     assert (parameters.assistant_only_loss, parameters.packing) == (False, False)
     assert config.lora is not None
     assert config.lora.dropout == 0
+
+
+def objects_of(schema, path=()):
+    """Paths of the objects that have members of their own, those of a list's entries included."""
+    if "properties" in schema:
+        yield path
+        for name, inner in schema["properties"].items():
+            yield from objects_of(inner, (*path, name))
+    elif "items" in schema:
+        yield from objects_of(schema["items"], (*path, 0))
+
+
+def schema_of_finetune():
+    (version,) = yaml.safe_load((ROOT / "crds" / "trainingjobs.yaml").read_text())["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    for name in ("spec", "trainer", "fineTune"):
+        schema = schema["properties"][name]
+    return schema
+
+
+# The operator reads the Secret's name, and hands on none.
+OBJECTS = [path for path in objects_of(schema_of_finetune()) if path != ("dataset", "secretRef")]
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=[".".join(map(str, path)) or "fineTune" for path in OBJECTS])
+def test_what_no_object_of_the_resource_has_the_trainer_refuses(path):
+    value: Any = {
+        **copy.deepcopy(LEAST),
+        "method": "RLHF",
+        "reward": {"functions": [{"name": "JSON"}], "model": {"source": "file:///judge"}},
+        "parameters": {},
+        "lora": {},
+        "callbacks": [{"entryPoint": "callbacks:Gradients"}],
+    }
+    parse_finetune(value)
+    inner = value
+    for name in path:
+        inner = inner[name]
+    inner["unheardOf"] = 1
+    with pytest.raises(TrainingError, match=r"unheardOf: is not known"):
+        parse_finetune(value)

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.node import ROOT, from_node
@@ -15,8 +16,8 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def between(mark: str) -> str:
-    text = (ROOT / "docs" / "finetune.md").read_text()
+def between(mark: str, page: str = "finetune.md") -> str:
+    text = (ROOT / "docs" / page).read_text()
     found = re.search(rf"<!-- {mark}: begin -->\n\n(.*?)\n*<!-- {mark}: end -->", text, re.DOTALL)
     assert found is not None
     return found[1]
@@ -31,6 +32,13 @@ def test_table_of_defaults_is_that_of_the_code():
     rows = [[f"`{name}`", *(defaults_of(method).get(name, "") for method in METHODS)] for name in NAMES]
     wanted = table(["Parameter", *METHODS], rows)
     assert between("defaults") == wanted, f"write this between the marks in docs/finetune.md:\n\n{wanted}\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_page_of_a_method_states_its_defaults(method):
+    page = f"methods/{method.lower()}.md"
+    wanted = table(["Parameter", "Default"], [[f"`{name}`", value] for name, value in defaults_of(method).items()])
+    assert between("defaults", page) == wanted, f"write this between the marks in docs/{page}:\n\n{wanted}\n"
 
 
 def test_table_of_runtimes_is_that_of_their_files():

@@ -67,3 +67,11 @@ def test_a_tiny_model_trains_as_the_runtime_of_its_method_says(made, tmp_path, m
     expected = {name: value for name, value in asdict(trained.parameters).items() if value is not None}
     assert json.loads(found[1]) == expected
     assert expected["learning_rate"] == float(theirs["parameters"]["learningRate"])
+
+    # What the method's page says to watch is there.
+    page = (ROOT / "docs" / "methods" / f"{method.lower()}.md").read_text().partition("## What to watch")[2]
+    watched = set(re.findall(r"`((?:train|eval)/[a-z_/]+)`", page))
+    kinds = ("point", "evaluation")
+    seen = {name for kind in kinds for event in done.of(kind) for name in event["metrics"]} | {"eval/loss"}
+    assert watched
+    assert watched <= seen
