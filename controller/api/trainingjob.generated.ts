@@ -201,6 +201,10 @@ gradientCheckpointing?: boolean
  * Seed of the order of rows, of new weights and of dropout. Default: 42.
  */
 seed?: number
+/**
+ * Trackers that get what is logged, named as in transformers and set up by variables in spec.trainer.env as their makers say (WANDB_API_KEY, MLFLOW_TRACKING_URI, ...); tensorboard when absent, whose files lie in the output. An empty list is none.
+ */
+reportTo?: ("azure_ml" | "clearml" | "codecarbon" | "comet_ml" | "dagshub" | "dvclive" | "flyte" | "kubeflow" | "mlflow" | "neptune" | "swanlab" | "tensorboard" | "trackio" | "wandb")[]
 }
 /**
  * Trains an adapter of low rank instead of all weights.

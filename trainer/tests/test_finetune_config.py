@@ -48,6 +48,15 @@ WRONG = [
     ({**LEAST, "callbacks": "a:B"}, "trainer.fineTune.callbacks: must be a list, not 'a:B'"),
     ({**LEAST, "callbacks": [{}]}, "trainer.fineTune.callbacks[0].entryPoint: must be a text that is not empty"),
     ({**LEAST, "callbacks": [{"entrypoint": "a:B"}]}, "callbacks[0].entryPoint: must be a text"),
+    (
+        with_parameters(reportTo=["wanb"]),
+        'parameters.reportTo: "wanb" is not known. Did you mean "wandb"? Known: azure_ml',
+    ),
+    (
+        with_parameters(reportTo=["mlflow", "mlflow"]),
+        'parameters.reportTo: names "mlflow" twice; name each tracker once',
+    ),
+    (with_parameters(reportTo="wandb"), "parameters.reportTo: must be a list of texts"),
     (with_parameters(evalSteps=50), "parameters.evalSteps: is not known."),
 ]
 
@@ -84,11 +93,13 @@ def test_zero_and_false_are_values():
             "seed": 0,
             "assistantOnlyLoss": False,
             "packing": False,
+            "reportTo": [],
         },
     }
     config = parse_finetune(value)
     parameters = config.parameters
     assert (config.dataset.seed, parameters.seed, parameters.warmup_steps) == (0, 0, 0)
+    assert parameters.report_to == ()
     assert (parameters.weight_decay, parameters.max_grad_norm) == (0, 0)
     assert (parameters.assistant_only_loss, parameters.packing) == (False, False)
     assert config.lora is not None

@@ -107,7 +107,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
         kind, dtype = type(model).__name__, str(model.dtype)
         quantised = (getattr(model, "is_loaded_in_4bit", False), getattr(model, "is_loaded_in_8bit", False))
         weights = {name: tensor.float().sum().item() for name, tensor in model.named_parameters()}
-        trainer = make_trainer(config, model, tokenizer, prepared.train, prepared.held_out, folder)
+        trainer = make_trainer(config, model, tokenizer, prepared.train, prepared.held_out, folder, folder)
     except TrainingError as error:
         return str(error)
     adapter = getattr(trainer.model, "peft_config", {}).get("default")
@@ -124,7 +124,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     steps = total_steps(trainer)
     arguments = {name: repr(entry) for name, entry in trainer.args.to_dict().items() if name not in _PLACES}
     rows = [trainer.train_dataset.to_list(), trainer.eval_dataset.to_list()]
-    callbacks = [type(each).__name__ for each in trainer.callback_handler.callbacks]
+    callbacks = [each.__class__.__name__ for each in trainer.callback_handler.callbacks]
     return [
         arguments, callbacks, steps, warmup_steps(config.parameters, steps), rows, kind, dtype, quantised, weights, repr(adapter),
         rewards, judged,
@@ -167,6 +167,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "parameters.loggingSteps": (SFT, 3),
     "parameters.gradientCheckpointing": (SFT, True),
     "parameters.seed": (SFT, 0),
+    "parameters.reportTo": (SFT, []),
     "lora.r": (SFT, 4),
     "lora.alpha": (SFT, 8),
     "lora.dropout": (SFT, "0"),

@@ -2,16 +2,21 @@
 
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboardX.proto.event_pb2 import Event
 from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from tests.finetunejob import finetune_config, lost_at, offered, run
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
+from trainingjob.finetune.parameters import TRACKERS
 
 torch.set_num_threads(1)
 
@@ -157,3 +162,81 @@ def test_callback_that_cannot_be_used(config, tmp_path, name, sentence):
     assert caught.value.code == ExitCode.CONFIGURATION
     assert f"trainer.fineTune.callbacks: entryPoint {name}" in str(caught.value)
     assert sentence in str(caught.value)
+
+
+def scalars(folder, name):
+    """What event files say of a metric, in order of the files: pairs of step and value."""
+    found = []
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        content = path.read_bytes()
+        while content:
+            # A record is its length, a sum of that, itself, and a sum of itself.
+            (length,) = struct.unpack("<Q", content[:8])
+            event = Event.FromString(content[12 : 12 + length])
+            found += [(event.step, value.simple_value) for value in event.summary.value if value.tag == name]
+            content = content[16 + length :]
+    return found
+
+
+def test_output_has_what_tensorboard_shows(stopped_early):
+    logged = {event["step"]: event["metrics"]["train/loss"] for event in stopped_early.of("point")}
+    output = stopped_early.folder / "output"
+    assert dict(scalars(output, "train/loss")) == pytest.approx(logged, rel=1e-6)
+    assert dict(scalars(output, "eval/loss")) == pytest.approx(stopped_early.losses(), rel=1e-6)
+    names = {file["path"] for file in json.loads((output / "manifest.json").read_text())["files"]}
+    assert len([name for name in names if name.startswith("events.out.tfevents.")]) == 1
+
+
+def test_curves_of_a_run_that_is_lost_are_whole(stopped_early, config, tmp_path):
+    lost_at(10, tmp_path / "run", config(**STOPPING))
+    done = resumed(tmp_path / "run", config(**STOPPING))
+    for name in ("train/loss", "eval/loss"):
+        assert scalars(done.folder / "output", name) == scalars(stopped_early.folder / "output", name)
+
+
+def test_no_tracker_at_all(config, tmp_path):
+    done = run(tmp_path / "run", config(parameters={"reportTo": [], "maxSteps": 4}))
+    assert list((done.folder / "output").glob("events.*")) == []
+
+
+def test_place_of_the_curves_is_where_the_environment_says(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "curves"))
+    done = run(tmp_path / "run", config(parameters={"maxSteps": 4}))
+    assert [step for step, _ in scalars(tmp_path / "curves", "eval/loss")] == [4]
+    assert list((done.folder / "output").glob("events.*")) == []
+
+
+def test_trackers_are_those_of_transformers():
+    assert sorted(TRACKERS) == sorted(INTEGRATION_TO_CALLBACK)
+
+
+NEEDED = [
+    ("mlflow", "mlflow"), ("wandb", "wandb"), ("comet_ml", "comet-ml"), ("azure_ml", "azureml-core"), ("dagshub", "dagshub"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tracker", "package"), NEEDED, ids=[tracker for tracker, _ in NEEDED])
+def test_tracker_that_is_not_in_the_image(config, tmp_path, tracker, package):
+    with pytest.raises(TrainingError) as caught:
+        run(tmp_path / "run", config(parameters={"reportTo": ["tensorboard", tracker]}))
+    assert caught.value.code == ExitCode.CONFIGURATION
+    assert f"reportTo: {tracker} needs the package {package}, which is not in this image; use" in str(caught.value)
+
+
+def test_tracker_that_cannot_be_started(config, tmp_path):
+    """Nobody listens there."""
+    with pytest.raises(TrainingError, match=r"reportTo: kubeflow cannot be started: .*spec\.trainer\.env") as caught:
+        run(tmp_path / "run", config(parameters={"reportTo": ["kubeflow"]}))
+    assert caught.value.code == ExitCode.CONFIGURATION
+
+
+def test_tracker_that_fails_later_does_not_end_the_training(config, tmp_path, monkeypatch):
+    def away(*_, **__):
+        raise ConnectionError("whoever keeps the curves is away")
+
+    monkeypatch.setattr(TensorBoardCallback, "on_log", away)
+    done = run(tmp_path / "run", config(parameters={"maxSteps": 4}))
+    assert done.code == ExitCode.SUCCESS
+    (alert,) = done.of("alert")
+    assert (alert["name"], alert["severity"]) == ("TrackerFailed", "Warning")
+    assert "tensorboard failed and gets nothing more of this attempt: ConnectionError('whoever" in alert["message"]

@@ -17,6 +17,7 @@ _COMMON: dict[str, Value] = {
     "loggingSteps": 10,
     "gradientCheckpointing": False,
     "seed": 42,
+    "reportTo": "tensorboard",
 }
 
 _BY_METHOD: dict[str, dict[str, Value]] = {

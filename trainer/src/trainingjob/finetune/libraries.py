@@ -23,6 +23,8 @@ def quieten(config: FineTuneConfig, *, publishes: bool) -> None:
     """Sets the environment for a run. What the job's own environment says goes first. `publishes`: its model goes to the Hub."""
     for name, value in _ALWAYS.items():
         os.environ.setdefault(name, value)
-    if not publishes and not any(each.source.startswith(SCHEME) for each in (config.model, config.dataset)):
+    at_the_hub = publishes or any(each.source.startswith(SCHEME) for each in (config.model, config.dataset))
+    # Trackio keeps its runs there.
+    if not at_the_hub and "trackio" not in config.parameters.report_to:
         # Some libraries look for newer files of their own at the Hub.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainingjob import earlystopping, reporting
 from trainingjob.earlystopping import EarlyStopping
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.resume import write_base
 from trainingjob.finetune.source import Base
@@ -38,6 +39,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
     progress: Progress
     keeper: CheckpointKeeper
     uploads: Uploads
+    logs: Path
     rule: EarlyStopping | None
     stopped: bool = False
     _saved: int = 0
@@ -116,6 +118,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         # Holds nothing that is needed, as a pickle, which nobody should have to open.
         (folder / "training_args.bin").unlink(missing_ok=True)
         write_base(folder, self.base)
+        copy_event_files(self.logs, folder)
         self.uploads.hand_over(folder, step, self.progress)
         self._saved = step
         enter("Training")

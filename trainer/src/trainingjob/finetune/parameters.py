@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainingjob.fields import Fields, invalid, shown
+from trainingjob.fields import Fields, invalid, nearest, shown
 from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
 from trainingjob.finetune.reward import Reward, parse_reward
 from trainingjob.finetune.words import flag, one_of
@@ -15,6 +15,11 @@ _MOST_COUNT = 100_000_000
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 QUANTIZATIONS = ("NF4", "Int8")
 SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup")
+# As transformers names them.
+TRACKERS = (
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune", "swanlab",
+    "tensorboard", "trackio", "wandb",
+)  # fmt: skip
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor")
 
 
@@ -60,6 +65,7 @@ class Parameters:
     logging_steps: int
     gradient_checkpointing: bool
     seed: int
+    report_to: tuple[str, ...]
     packing: bool | None
     assistant_only_loss: bool | None
     beta: float | None
@@ -207,6 +213,7 @@ def _parameters(value: Any, method: str) -> Parameters:
         logging_steps=count("loggingSteps", most=1_000_000),
         gradient_checkpointing=flag(fields, "gradientCheckpointing", bool(default["gradientCheckpointing"])),
         seed=count("seed", least=0, most=_MOST_SEED),
+        report_to=_trackers(fields, str(default["reportTo"])),
         packing=only_where("packing", lambda: flag(fields, "packing", bool(default["packing"]))),
         assistant_only_loss=only_where(
             "assistantOnlyLoss", lambda: flag(fields, "assistantOnlyLoss", bool(default["assistantOnlyLoss"]))
@@ -229,6 +236,18 @@ def _parameters(value: Any, method: str) -> Parameters:
             f"perDeviceTrainBatchSize times gradientAccumulationSteps, {together}, without a rest"
         )
     return parameters
+
+
+def _trackers(fields: Fields, default: str) -> tuple[str, ...]:
+    """An empty list is one: none."""
+    where = fields.path("reportTo")
+    names = (default,) if fields.get("reportTo") is None else tuple(fields.texts("reportTo"))
+    for name in names:
+        if name not in TRACKERS:
+            raise invalid(f'{where}: "{name}" is not known.{nearest(name, TRACKERS)} Known: {", ".join(TRACKERS)}')
+        if names.count(name) > 1:
+            raise invalid(f'{where}: names "{name}" twice; name each tracker once')
+    return names
 
 
 def _refuse_foreign(value: Any, known: dict[str, Value], method: str) -> None:

@@ -12,6 +12,7 @@ from trainingjob import reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.card import model_card
+from trainingjob.finetune.eventfiles import copy_event_files, is_event_file
 from trainingjob.finetune.hubpublish import hub_repository
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
@@ -33,7 +34,7 @@ _METRICS, _CARD = _WORDS = ("metrics.json", "README.md")
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known when the training is over. `base` is the model that it began with."""
+    """What is known when the training is over. `base` is the model that it began with; in `logs` lie TensorBoard's files."""
 
     config: Config
     finetune: FineTuneConfig
@@ -42,6 +43,7 @@ class Trained:
     progress: Progress
     keeper: CheckpointKeeper
     dataset: dict[str, Any]
+    logs: Path
 
 
 def publish(trained: Trained, uri: str, version: str) -> None:
@@ -69,6 +71,7 @@ def _store(trained: Trained, uri: str, version: str, folder: Path) -> tuple[int,
         _write_model(trained, Path(name), folder)
     trained.tokenizer.save_pretrained(folder)
     _write_words(trained, step, folder)
+    copy_event_files(trained.logs, folder)
     enter("Uploading", uri)
     return step, store_verified(folder, uri, step, version)
 
@@ -123,7 +126,7 @@ def _write_model(trained: Trained, checkpoint: Path, folder: Path) -> None:
         try_out(folder, trained.tokenizer, trust_remote_code=trust)
         return
     for file in checkpoint.iterdir():
-        if file.name not in _STATE and not file.name.startswith("rng_state"):
+        if file.name not in _STATE and not file.name.startswith("rng_state") and not is_event_file(file):
             shutil.copyfile(file, folder / file.name)
     if trained.finetune.lora is None:
         try_out(folder, trained.tokenizer, trust_remote_code=trust)

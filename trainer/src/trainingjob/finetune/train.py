@@ -11,6 +11,7 @@ from trainingjob.fields import invalid
 from trainingjob.finetune import memory
 from trainingjob.finetune.callbacks import callback_classes
 from trainingjob.finetune.dataset import Prepared, prepare
+from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.hubpublish import claim_repository
 from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
@@ -20,6 +21,7 @@ from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
 from trainingjob.finetune.source import Base, base_model
 from trainingjob.finetune.stages import enter
+from trainingjob.finetune.trackers import check_trackers
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
@@ -46,6 +48,7 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("output: a fineTune job needs output with a uri, and storage.output")
     # What is not in the image is said before anything is paid for.
     callback_classes(finetune.callbacks)
+    check_trackers(finetune.parameters.report_to)
     claim_repository(config)
     enter("Downloading", finetune.model.source)
     base = base_model(finetune.model)
@@ -53,13 +56,15 @@ def train(config: Config, version: str) -> ExitCode:
     prepared = prepare(finetune, tokenizer)
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
-    progress, stopped = _fitting(config, finetune, base, tokenizer, prepared, keeper, progress)
-    memory.free()
-    if stopped:
-        return ExitCode.STOPPED
-    described = prepared.event()
-    with memory.watched():
-        publish(Trained(config, finetune, base, tokenizer, progress, keeper, described), config.storage.output, version)
+    with tempfile.TemporaryDirectory(prefix="logs-") as name:
+        logs = Path(name)
+        progress, stopped = _fitting(config, finetune, base, tokenizer, prepared, keeper, progress, logs)
+        memory.free()
+        if stopped:
+            return ExitCode.STOPPED
+        trained = Trained(config, finetune, base, tokenizer, progress, keeper, prepared.event(), logs)
+        with memory.watched():
+            publish(trained, config.storage.output, version)
     return ExitCode.SUCCESS
 
 
@@ -71,6 +76,7 @@ def _fitting(
     prepared: Prepared,
     keeper: CheckpointKeeper,
     progress: Progress,
+    logs: Path,
 ) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short. Where memory does not suffice, goes on from the newest checkpoint with a
     smaller batch, some times; the steps stay those that were asked for."""
@@ -78,7 +84,9 @@ def _fitting(
     for tries_left in range(_MOST_HALVINGS, -1, -1):
         try:
             with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
-                return _train(config, finetune, base, tokenizer, prepared, keeper, progress, resumable, Path(name))
+                return _train(
+                    config, finetune, base, tokenizer, prepared, keeper, progress, resumable, Path(name), logs
+                )
         except TrainingError as error:
             smaller = memory.with_half_the_batch(finetune)
             if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or tries_left == 0:
@@ -104,10 +112,11 @@ def _train(
     progress: Progress,
     resumable: tuple[Resumable, ...] | None,
     folder: Path,
+    logs: Path,
 ) -> tuple[Progress, bool]:
     enter("Loading", finetune.model.source)
     trainer = make_trainer(
-        finetune, load_model(base.folder, finetune), tokenizer, prepared.train, prepared.held_out, folder
+        finetune, load_model(base.folder, finetune), tokenizer, prepared.train, prepared.held_out, folder, logs
     )
     samples = len(trainer.train_dataset)
     total = total_steps(trainer)
@@ -116,12 +125,15 @@ def _train(
     start = None
     if resumable is not None:
         start, progress, step = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
+        # What this process logged after that checkpoint, it will log again.
+        copy_event_files(folder / "resumed", logs)
         # All that is left is the output: where an attempt failed at that, the next must not train past the end.
         if step == total or _ended_early(config, progress, total):
             return progress, False
     uploads = Uploads(keeper)
     rule = config.early_stopping
-    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads, rule=rule)
+    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads, logs=logs, rule=rule)
+    trainer.args.run_name = config.job.name
     trainer.add_callback(Reports(samples))
     trainer.add_callback(life)
     try:

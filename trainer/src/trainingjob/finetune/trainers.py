@@ -18,6 +18,7 @@ from trainingjob.finetune.model import load_reward_model, precision
 from trainingjob.finetune.parameters import FineTuneConfig, Parameters
 from trainingjob.finetune.reward import reward_functions
 from trainingjob.finetune.rows import Row
+from trainingjob.finetune.trackers import make_trackers
 
 
 def total_steps(trainer: Any) -> int:
@@ -61,6 +62,7 @@ def common_arguments(config: FineTuneConfig, folder: Path) -> dict[str, Any]:
         "dataloader_pin_memory": torch.cuda.is_available(),
         "eval_strategy": "no",
         "save_strategy": "no",
+        # Trackers are given to the trainer as callbacks.
         "report_to": "none",
         "disable_tqdm": True,
     }
@@ -76,9 +78,15 @@ class _Kind:
 
 
 def make_trainer(
-    config: FineTuneConfig, model: Any, tokenizer: Any, train: list[Row], held_out: list[Row], folder: Path
+    config: FineTuneConfig,
+    model: Any,
+    tokenizer: Any,
+    train: list[Row],
+    held_out: list[Row],
+    folder: Path,
+    logs: Path,
 ) -> Any:
-    """The trainer of the job's method, with rows as `dataset.prepare` gives them for it."""
+    """The trainer of the job's method, with rows as `dataset.prepare` gives them for it. Files of trackers go to `logs`."""
     disable_progress_bars()
     kind = _KINDS[config.method](common_arguments(config, folder), config)
     trainer = kind.trainer(
@@ -87,12 +95,11 @@ def make_trainer(
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(held_out),
         processing_class=tokenizer,
+        callbacks=[*make_trackers(config.parameters.report_to, logs), *make_callbacks(config.callbacks)],
         peft_config=None if config.lora is None else adapter(config.lora, model),
         **kind.more,
     )
     trainer.remove_callback(PrinterCallback)
-    for callback in make_callbacks(config.callbacks):
-        trainer.add_callback(callback)
     return trainer
 
 
