@@ -173,11 +173,12 @@ export interface Batch {
   readonly events: readonly AgentEvent[];
 }
 
-export interface Command {
-  readonly id: string;
-  readonly type: 'stop' | 'checkpoint';
-  readonly reason: string;
-}
+/** Repeated in each answer until it is withdrawn; the agent obeys an id once. */
+export type Command = { readonly id: string; readonly reason: string } & (
+  | { readonly type: 'stop' | 'checkpoint' }
+  /** The height of the learning rate's schedule from the next step on, as a decimal string. Nobody sends it yet. */
+  | { readonly type: 'learningRate'; readonly learningRate: string }
+);
 
 export interface BatchAnswer {
   readonly acknowledged: { readonly session: string; readonly sequence: number } | null;

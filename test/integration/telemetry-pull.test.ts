@@ -213,6 +213,20 @@ describe('a pod that is called', () => {
     await expect.poll(() => final(reporter.uid)?.outcome, { timeout: 25_000 }).toBe('Stopped');
   });
 
+  test('another learning rate reaches the trainer', async () => {
+    program =
+      'import time\nfrom trainingjob import report, wanted_learning_rate\nreport(1, {})\nwhile wanted_learning_rate() is None: time.sleep(0.02)\nreport(2, {"rate": wanted_learning_rate()})';
+    const reporter = await openReporter(ingest.telemetry);
+    const pod = await agent(reporter, reporter.token);
+    const { pulls } = pulling(pod.port);
+    pulls.begin(target(reporter));
+    await expect.poll(() => ingest.telemetry.summary(reporter.uid)?.step, { timeout: 25_000 }).toBe(1);
+    const command = { id: 'rate-1', type: 'learningRate', reason: 'Plateau', learningRate: '2.5e-5' } as const;
+    ingest.telemetry.setCommands(reporter.uid, 1, [command]);
+    await expect.poll(() => final(reporter.uid)?.outcome, { timeout: 25_000 }).toBe('Succeeded');
+    expect(ingest.telemetry.summary(reporter.uid)?.metrics).toMatchObject([{ name: 'rate', value: 2.5e-5, step: 2 }]);
+  });
+
   test('and whose attempt is over is told so, and ends its training', async () => {
     program = 'import time\nfrom trainingjob import report\nreport(1, {})\ntime.sleep(600)';
     const reporter = await openReporter(ingest.telemetry);

@@ -46,6 +46,58 @@ def test_checkpoint_command_that_came_before_the_trainer_waits_for_it(start):
     server.wait_for(lambda: server.steps == [1])
 
 
+FOLLOWS = """
+    import sys, time
+    from trainingjob import report, should_stop, wanted_learning_rate
+    told, step = None, 0
+    while not should_stop():
+        if wanted_learning_rate() != told:
+            told, step = wanted_learning_rate(), step + 1
+            report(step, {"rate": told})
+        time.sleep(0.01)
+    sys.exit(130)
+"""
+
+
+def learning_rate(number, value):
+    return {"id": f"rate-{number}", "type": "learningRate", "reason": "plateau", "learningRate": value}
+
+
+def points(server):
+    return [event["metrics"]["rate"] for event in server.events if event["type"] == "point"]
+
+
+@both_ways
+def test_learning_rate_reaches_the_trainer_and_the_newest_counts(start):
+    server, _pod = start(custom(FOLLOWS), commands=[learning_rate(1, "1e-4")])
+    server.wait_for(lambda: points(server) == [1e-4])
+    # What was obeyed is repeated beside what is new.
+    server.commands = [learning_rate(1, "1e-4"), learning_rate(2, "2.5e-5")]
+    server.wait_for(lambda: len(points(server)) == 2)
+    seen = len(server.signs_of_life)
+    server.wait_for(lambda: len(server.signs_of_life) > seen + 2)
+    server.commands = [STOP]
+    server.wait_for_final()
+    assert points(server) == [1e-4, 2.5e-5]
+
+
+def test_learning_rate_that_is_none_is_answered_in_words(start):
+    wrong = [
+        learning_rate(1, "0"),
+        learning_rate(2, "fast"),
+        learning_rate(3, True),
+        {"type": "learningRate", "id": "rate-4"},
+    ]
+    server, _pod = start(custom(FOLLOWS), commands=wrong)
+    server.wait_for(lambda: sum(event["type"] == "alert" for event in server.events) == 4)
+    server.commands = [STOP]
+    server.wait_for_final()
+    alerts = [event for event in server.events if event["type"] == "alert"]
+    assert {alert["name"] for alert in alerts} == {"LearningRateRefused"}
+    assert alerts[1]["message"] == "command rate-2: learningRate must be a number above 0 and at most 10, not 'fast'"
+    assert points(server) == []
+
+
 def test_checkpoint_command_without_an_id_is_no_command(start):
     server, _pod = start(custom(KEEPS), commands=[{"type": "checkpoint"}, {"type": "checkpoint", "id": 7}])
     server.wait_for(lambda: len(server.signs_of_life) > 3)

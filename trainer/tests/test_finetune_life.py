@@ -9,14 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboardX.proto.event_pb2 import Event
-from transformers import TrainerCallback
+from transformers import TrainerCallback, get_scheduler
 from transformers.integrations import TensorBoardCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from tests.finetunejob import finetune_config, lost_at, offered, run
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
-from trainingjob.finetune.parameters import TRACKERS
+from trainingjob.finetune.learningrate import change
+from trainingjob.finetune.parameters import SCHEDULERS, TRACKERS
 
 torch.set_num_threads(1)
 
@@ -67,6 +68,14 @@ class Ending(TrainerCallback):  # type: ignore[misc]
 class Needy(TrainerCallback):  # type: ignore[misc]
     def __init__(self, address):
         self.address = address
+
+
+class Asking(TrainerCallback):  # type: ignore[misc]
+    """Asks for another learning rate at step 5, as the agent does for the operator."""
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 5:
+            Path(os.environ["TRAININGJOB_LEARNING_RATE"]).write_text("0.001")
 
 
 def calling(*names):
@@ -240,3 +249,65 @@ def test_tracker_that_fails_later_does_not_end_the_training(config, tmp_path, mo
     (alert,) = done.of("alert")
     assert (alert["name"], alert["severity"]) == ("TrackerFailed", "Warning")
     assert "tensorboard failed and gets nothing more of this attempt: ConnectionError('whoever" in alert["message"]
+
+
+def rates_from(scheduler, optimizer, steps):
+    found = []
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def schedule(kind, height):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=height)
+    return get_scheduler(kind, optimizer, num_warmup_steps=3, num_training_steps=12), optimizer
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+@pytest.mark.parametrize("at", [0, 2, 7])
+def test_schedule_goes_on_as_if_it_had_begun_with_the_new_height(kind, at):
+    scheduler, optimizer = schedule(kind, 0.01)
+    rates_from(scheduler, optimizer, at)
+    before, now = change(optimizer, scheduler, 0.001)
+    assert before == pytest.approx(0.01)
+    other, lower = schedule(kind, 0.001)
+    rates_from(other, lower, at)
+    assert now == scheduler.get_last_lr()[0] == pytest.approx(lower.param_groups[0]["lr"])
+    left = 12 - at
+    assert rates_from(scheduler, optimizer, left) == pytest.approx(rates_from(other, lower, left))
+
+
+# Without a warm-up and with a report of every step, so that each rate is seen.
+ASKING = {
+    **calling("tests.test_finetune_life:Asking"),
+    "parameters": {"maxSteps": 12, "loggingSteps": 1, "warmupSteps": 0, "lrSchedulerType": "linear"},
+}
+
+
+def places(folder):
+    return {"checkpoints": (folder / "checkpoints").as_uri(), "output": (folder / "output").as_uri()}
+
+
+def rates(done):
+    return {event["step"]: event["metrics"]["train/learning_rate"] for event in done.of("point")}
+
+
+def test_learning_rate_is_changed_while_a_run_trains_and_is_kept_by_the_next_attempt(config, tmp_path, monkeypatch):
+    wanted = tmp_path / "rate"
+    monkeypatch.setenv("TRAININGJOB_LEARNING_RATE", str(wanted))
+    whole = run(tmp_path / "whole", config(**ASKING, storage=places(tmp_path / "whole")))
+    # Step by step down a line from 0.01 to 0, from step 6 on down one from 0.001.
+    line = {step: (0.01 if step < 6 else 0.001) * (1 - (step - 1) / 12) for step in range(1, 13)}
+    assert rates(whole) == pytest.approx(line)
+    (alert,) = whole.of("alert")
+    assert (alert["name"], alert["severity"]) == ("LearningRateChanged", "Info")
+    assert "has the height 0.001 from step 6 on, before 0.01;" in alert["message"]
+    wanted.unlink()
+    lost_at(10, tmp_path / "run", config(**ASKING))
+    # Another pod was asked for nothing.
+    wanted.unlink()
+    done = resumed(tmp_path / "run", config(**ASKING))
+    assert rates(done) == {step: rate for step, rate in rates(whole).items() if step > 8}
+    assert done.losses()[12] == whole.losses()[12]

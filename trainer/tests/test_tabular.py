@@ -170,6 +170,17 @@ def test_missing_values_are_trained_on(tmp_path):
     assert run(tmp_path, with_parameters(config, nEstimators=20)).code == ExitCode.SUCCESS
 
 
+def test_another_learning_rate_is_answered_in_words_and_changes_nothing(tmp_path, monkeypatch):
+    (tmp_path / "rate").write_text("0.5")
+    monkeypatch.setenv("TRAININGJOB_LEARNING_RATE", str(tmp_path / "rate"))
+    done = run(tmp_path, with_parameters(demo_config(tmp_path), nEstimators=20))
+    (alert,) = [event for event in done.events if event["type"] == "alert"]
+    assert (alert["name"], alert["severity"]) == ("LearningRateRefused", "Warning")
+    assert alert["message"].startswith(
+        "the learning rate 0.5 was not taken: a tabular job keeps that of trainer.tabular"
+    )
+
+
 FAULTS = [
     ({"checkpoints": None}, ExitCode.CONFIGURATION, "a tabular job needs checkpoints with a uri"),
     ({"storage": {"checkpoints": "file:///tmp/c"}}, ExitCode.CONFIGURATION, "a tabular job needs output with a uri"),

@@ -22,6 +22,7 @@ STOP_FILE = "TRAININGJOB_STOP"
 CHECKPOINT_FILE = "TRAININGJOB_CHECKPOINT"
 # What the job says of evaluations, checkpoints and scoring, as members of a configuration.
 RULES = "TRAININGJOB_RULES"
+LEARNING_RATE_FILE = "TRAININGJOB_LEARNING_RATE"
 
 MOST_METRICS = 64
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
@@ -136,6 +137,14 @@ def checkpoint_requested() -> bool:
         return False
     _newest_checkpoint_request = request
     return True
+
+
+def wanted_learning_rate() -> float | None:
+    """The learning rate that was asked for last, while the run goes on; None when none was."""
+    try:
+        return float(Path(os.environ.get(LEARNING_RATE_FILE, "")).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def request_stop() -> None:

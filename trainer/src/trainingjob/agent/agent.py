@@ -21,6 +21,7 @@ from trainingjob.agent.finalreport import store_final, stored_final
 from trainingjob.agent.hide import hider
 from trainingjob.agent.identity import Identity, read_identity
 from trainingjob.agent.launch import child_environment, command_line, secret_values, storage_environment, work_folder
+from trainingjob.agent.learningrates import LearningRates
 from trainingjob.agent.line import Line
 from trainingjob.agent.operator import Operator
 from trainingjob.agent.podkey import PodKey
@@ -82,6 +83,7 @@ class _Agent:
         self._child: Child | None = None
         self._grace = 0.0
         self._checkpoint_requests: list[str] = []
+        self._learning_rates = LearningRates()
         self._result: Event = {}
         self._failure: str | None = None
         self._sender: Sender | None = None
@@ -201,8 +203,11 @@ class _Agent:
             child.kill()
         elif self._asked_to_end():
             child.stop(self._grace)
-        elif self._checkpoint_requests:
-            child.request_checkpoint(self._checkpoint_requests[-1])
+        else:
+            if self._checkpoint_requests:
+                child.request_checkpoint(self._checkpoint_requests[-1])
+            if self._learning_rates.newest is not None:
+                child.want_learning_rate(self._learning_rates.newest)
         code = child.wait()
         return verdict(code, list(child.tail), self._signals.asked(), self._result, self._failure)
 
@@ -279,6 +284,14 @@ class _Agent:
             self._checkpoint_requests.append(request)
             if self._child is not None:
                 self._child.request_checkpoint(request)
+
+        elif kind == "learningRate":
+            problem = self._learning_rates.take(command)
+            if problem is not None and self._sender is not None:
+                alert = {"type": "alert", "name": "LearningRateRefused", "severity": "Warning", "message": problem}
+                self._sender.add(alert)
+            if self._child is not None and self._learning_rates.newest is not None:
+                self._child.want_learning_rate(self._learning_rates.newest)
 
     def _event(self, event: Event) -> None:
         kind = event["type"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob.agent.reported import NotReportable, parse_event
-from trainingjob.reporting import CHECKPOINT_FILE, EVENTS_FILE, STOP_FILE
+from trainingjob.reporting import CHECKPOINT_FILE, EVENTS_FILE, LEARNING_RATE_FILE, STOP_FILE
 from trainingjob.storage.folder import write_file
 
 _TAIL_LINES = 50
@@ -44,6 +44,8 @@ class Child:
         self._stop_file.unlink(missing_ok=True)
         self._checkpoint_file = workdir / "checkpoint"
         self._checkpoint_file.unlink(missing_ok=True)
+        self._learning_rate_file = workdir / "learning-rate"
+        self._learning_rate_file.unlink(missing_ok=True)
         self._complaints = 0
         self._gone = False
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -55,6 +57,7 @@ class Child:
                 EVENTS_FILE: str(self._events),
                 STOP_FILE: str(self._stop_file),
                 CHECKPOINT_FILE: str(self._checkpoint_file),
+                LEARNING_RATE_FILE: str(self._learning_rate_file),
                 "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.DEVNULL,
@@ -98,6 +101,11 @@ class Child:
         """Asks the run for a checkpoint of its current step; each request has a text of its own."""
         with suppress(OSError):
             write_file(self._checkpoint_file, request.encode())
+
+    def want_learning_rate(self, rate: float) -> None:
+        """Asks the run to train on with this learning rate."""
+        with suppress(OSError):
+            write_file(self._learning_rate_file, repr(rate).encode())
 
     def kill(self) -> None:
         """Ends every process of the group at once."""

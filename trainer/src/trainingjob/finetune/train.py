@@ -13,6 +13,7 @@ from trainingjob.finetune.callbacks import callback_classes
 from trainingjob.finetune.dataset import Prepared, prepare
 from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.hubpublish import claim_repository
+from trainingjob.finetune.learningrate import LearningRate
 from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import FineTuneConfig
@@ -135,6 +136,7 @@ def _train(
     life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads, logs=logs, rule=rule)
     trainer.args.run_name = config.job.name
     trainer.add_callback(Reports(samples))
+    trainer.add_callback(LearningRate())
     trainer.add_callback(life)
     try:
         trainer.train(resume_from_checkpoint=None if start is None else str(start))

@@ -116,7 +116,7 @@ class _Run:
             Whether a stop was asked for before the end.
         """
         _stage("Training")
-        step = self._model.done
+        step, told = self._model.done, None
         while step < self._steps and not self._stops_early():
             begun = time.monotonic()
             step = self._next(step)
@@ -129,6 +129,7 @@ class _Run:
                 reporting.report(step, {"train/loss": self._train_loss()})
             if evaluates:
                 self._evaluate(step, is_last=last)
+            told = _tell_of_learning_rate(told)
             if reporting.checkpoint_requested():
                 # One of this very step is an answer, too; whoever asked waits for it to be told.
                 if self._saved == step:
@@ -212,6 +213,18 @@ def _check_metrics(config: Config, task: Task) -> None:
     rule = config.early_stopping
     require_metric("scoring.metric", config.scoring.metric, known, f"a {task.name}")
     require_metric("earlyStopping.metric", None if rule is None else rule.metric_name, known, f"a {task.name}")
+
+
+def _tell_of_learning_rate(told: float | None) -> float | None:
+    """Answers who wants another one; each that is wanted, once."""
+    wanted = reporting.wanted_learning_rate()
+    if wanted is not None and wanted != told:
+        message = (
+            f"the learning rate {wanted:g} was not taken: a tabular job keeps that of trainer.tabular.parameters to its end; "
+            "begin a new run with another"
+        )
+        reporting.emit({"type": "alert", "name": "LearningRateRefused", "severity": "Warning", "message": message})
+    return wanted
 
 
 def _stage(stage: str, detail: str | None = None) -> None:
