@@ -34,6 +34,27 @@ def test_signs_of_life_go_on_through_training_and_holding(start):
     server.wait_for(lambda: sum(body.get("step") == 7 for body in server.signs_of_life) >= 3)
 
 
+OFTEN = """
+    import time
+    from trainingjob import report
+    begun, step = time.monotonic(), 0
+    while time.monotonic() < begun + 2.5:
+        step += 1
+        report(step, {"train/loss": 1.0}, evaluation=step % 10 == 0)
+        time.sleep(0.005)
+"""
+
+
+def test_trainer_that_reports_often_costs_a_batch_a_second(start):
+    server, _pod = start(custom(OFTEN, agent={**QUICK, "heartbeatSeconds": 60}))
+    server.wait_for_final()
+    reports = [event["step"] for event in server.events if event["type"] in ("point", "evaluation")]
+    assert len(reports) > 100
+    assert reports == list(range(1, len(reports) + 1))
+    # One when it starts, one in each of two to three seconds, and its last words.
+    assert len([body for body in server.requests if body["events"]]) <= 6
+
+
 @both_ways
 @pytest.mark.parametrize(
     "faults",

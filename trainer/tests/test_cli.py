@@ -41,7 +41,7 @@ def test_run_without_an_operator(tmp_path):
     assert done.returncode == 0
     verify((tmp_path / "result" / "output").as_uri())
     verify((tmp_path / "result" / "checkpoints" / "checkpoint-20").as_uri())
-    assert "new best: step 20, score " in done.stdout
+    assert "NEW BEST: step 20: eval loss " in done.stdout
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert events[-1]["type"] == "result"
     assert events[-1]["output"]["uri"] == (tmp_path / "result" / "output").as_uri()

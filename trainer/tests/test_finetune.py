@@ -15,6 +15,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.reports import gpu
 from trainingjob.storage.manifest import verify
 
 torch.set_num_threads(1)
@@ -82,9 +83,39 @@ def test_points_have_true_units(done):
     first, second, *_ = (event["metrics"] for event in points)
     assert first["train/perplexity"] == pytest.approx(math.exp(first["train/loss"]))
     assert 5 < first["train/loss"] < 8
+    # A run that begins knows from its first log what it did.
+    assert first["train/tokens_per_second"] > first["train/samples_per_second"] > 0
     assert second["train/tokens_per_second"] > second["train/samples_per_second"] > 0
     assert second["train/learning_rate"] == pytest.approx(0.01, rel=0.1)
     assert "train/train_loss" not in points[-1]["metrics"]
+
+
+def test_gpu_that_does_not_tell_its_use_costs_that_figure_alone(monkeypatch):
+    class NotSupported(Exception):
+        """As NVML's are: of no kind that others share."""
+
+    def refuses():
+        raise NotSupported
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2 * 10**9, 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 10**9)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2 * 10**9)
+    monkeypatch.setattr(torch.cuda, "utilization", refuses)
+    memory = {"gpu/memory_allocated_bytes": 1e9, "gpu/memory_reserved_bytes": 2e9, "gpu/memory_used_ratio": 0.75}
+    assert gpu() == memory
+    monkeypatch.setattr(torch.cuda, "utilization", lambda: 60)
+    assert gpu() == {"gpu/utilization_ratio": 0.6, **memory}
+
+
+def test_log_says_in_words_what_was_tracked(config, tmp_path, capfd):
+    done = run(tmp_path / "run", config(parameters={"maxSteps": 4}))
+    words = capfd.readouterr().out
+    (loss,) = done.losses().values()
+    assert "tracker tensorboard initialised" in words
+    assert "best step tracker initialised: scored by MultiMetric" in words
+    assert f"NEW BEST: step 4: eval loss {loss:.4f}, train loss " in words
+    assert all(f"{name} " in words for name in ("base", "gap", "perplexity", "bonus"))
 
 
 def test_every_evaluation_has_the_train_loss_of_its_own_step(done):

@@ -9,6 +9,7 @@ import pytest
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
 from trainingjob.scoring.score import multi_metric_score, single_metric_score
 from trainingjob.scoring.window import WINDOW_SIZE, LossWindow
+from trainingjob.scoring.words import initialised, told
 
 DATA = json.loads((Path(__file__).parents[2] / "test" / "data" / "score-vectors.json").read_text())
 MULTI = Scoring(metric=None, goal="Minimize")
@@ -152,3 +153,21 @@ def test_trend(losses, trend):
     for loss in losses:
         window.push(loss)
     assert window.trend() == trend
+
+
+def test_tracking_in_words():
+    tracker = BestTracker(Scoring(None, "Minimize"))
+    assert initialised(tracker).startswith("best step tracker initialised: scored by MultiMetric (eval loss, gap to")
+    first = Evaluation(10, 2.0, 1.5)
+    assert told(first, tracker.add(first)) == (
+        "NEW BEST: step 10: eval loss 2.0000, train loss 1.5000; "
+        "score 1.011945 (base 1.0000, gap 0.0750, perplexity 0.0369, bonus -0.1000)"
+    )
+    worse = Evaluation(20, 3.0, None)
+    assert told(worse, tracker.add(worse)).startswith("step 20: eval loss 3.0000, train loss none; score 1.6")
+    lost = Evaluation(30, None, None)
+    assert told(lost, tracker.add(lost)) == (
+        "step 30: eval loss none, train loss none; it cannot be scored and changes nothing"
+    )
+    assert "; best so far is step 10, 1.011945" in initialised(tracker)
+    assert "scored by eval/auc, more is better;" in initialised(BestTracker(Scoring("eval/auc", "Maximize")))

@@ -108,6 +108,18 @@ def stored(tmp_path):
     return target, sha
 
 
+def test_whoever_follows_hears_of_each_byte_twice(tmp_path):
+    source = tmp_path / "source"
+    heard: list[int] = []
+    write_file(source / "large.bin", bytes(3 * 1024 * 1024))
+    write_file(source / "b.json", b"{}")
+    store_verified(source, (tmp_path / "target").as_uri(), 60, "1.2.3", heard.append)
+    files = [path for path in source.iterdir() if path.name != "manifest.json"]
+    assert sum(heard) == 2 * sum(path.stat().st_size for path in files) + (source / "manifest.json").stat().st_size
+    # As they are sent, not when all of a file is.
+    assert heard.count(1024 * 1024) == 3
+
+
 def test_manifest_names_every_file(stored):
     target, sha = stored
     manifest = json.loads((target / "manifest.json").read_text())

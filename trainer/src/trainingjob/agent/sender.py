@@ -1,5 +1,6 @@
 """Sends events in order, each exactly once as far as the operator counts, and signs of life in between."""
 
+import math
 import sys
 import threading
 import time
@@ -18,6 +19,8 @@ _MOST_EVENTS = 200
 # Well below what the operator takes, which counts the rest of the request as well.
 _MOST_BYTES = 512 * 1024
 _COALESCE_SECONDS = 0.2
+# Between two batches of a run that goes on; signs of life may be asked for more often.
+_MOST_PAUSE_SECONDS = 1.0
 _URGENT = {"final", "evaluation", "checkpoint", "started"}
 _NEEDED_OF_FINAL = ("type", "outcome", "exitCode", "reason", "message")
 
@@ -36,6 +39,8 @@ class Sender:
     ) -> None:
         self._operator, self._spool = operator, spool
         self._heartbeat = heartbeat_seconds
+        self._pause_seconds = min(_MOST_PAUSE_SECONDS, heartbeat_seconds)
+        self._sent_at = -math.inf
         self._on_command, self._on_superseded, self._on_lease = on_command, on_superseded, on_lease
         self._changed = threading.Condition()
         self._waiting: list[Event] = []
@@ -67,7 +72,7 @@ class Sender:
                 self._note(event)
             self._spool_waiting()
             self._spool.append(last)
-            self._idle = False
+            self._idle, self._hurry = False, True
             try:
                 return store(self._spool.snapshot())
             finally:
@@ -98,6 +103,8 @@ class Sender:
                 continue
             sequence = None if batch is None else batch.sequence
             events = [] if batch is None else batch.events
+            if batch is not None:
+                self._sent_at = time.monotonic()
             reply = self._operator.post(self._spool.session, sequence, events, self.stage, self.step)
             next_heartbeat = time.monotonic() + self._heartbeat
             if reply.lease is not None:
@@ -147,9 +154,13 @@ class Sender:
                 self._idle = True
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._ready(), until - time.monotonic())
-            if self._waiting and not self._urgent and not self._closed and batch is None:
-                # Events of one step come one by one; they travel together.
-                self._changed.wait_for(lambda: self._urgent or self._closed, _COALESCE_SECONDS)
+            if self._waiting and not self._closed and batch is None:
+                if not self._urgent:
+                    # Events of one step come one by one; they travel together.
+                    self._changed.wait_for(lambda: self._urgent or self._closed, _COALESCE_SECONDS)
+                # A trainer that reports often costs one batch a second; the last words are not kept waiting.
+                left = self._sent_at + self._pause_seconds - time.monotonic()
+                self._changed.wait_for(lambda: self._hurry or self._closed, left)
             self._urgent = False
             self._spool_waiting()
             return self._spool.first()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -22,6 +23,7 @@ from trainingjob.fields import invalid
 from trainingjob.finetune.disk import disk_full
 from trainingjob.finetune.hubcalls import hub_address
 from trainingjob.finetune.hubtarget import SCHEME
+from trainingjob.finetune.stages import growing
 
 # What a causal language model of transformers is made of; other frameworks' weights may be many times as large.
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
@@ -45,7 +47,8 @@ def model_at_hub(source: str, revision: str | None) -> Found:
     repo = source.removeprefix(SCHEME)
     with _asking(source, where):
         commit = _commit(repo, "model", revision)
-        folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=hub_address())
+        with growing("Downloading", source, Path(HF_HUB_CACHE)):
+            folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=hub_address())
     return Found(Path(folder), commit)
 
 
@@ -58,7 +61,10 @@ def file_at_hub(source: str, revision: str | None) -> Found:
         raise invalid(f"{where}.source: {source} names no file; write hf://OWNER/NAME/FILE.jsonl")
     with _asking(source, where):
         commit = _commit(f"{owner}/{name}", "dataset", revision)
-        file = hf_hub_download(f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=hub_address())
+        with growing("Downloading", source, Path(HF_HUB_CACHE)):
+            file = hf_hub_download(
+                f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=hub_address()
+            )
     return Found(Path(file), commit)
 
 

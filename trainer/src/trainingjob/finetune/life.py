@@ -21,6 +21,7 @@ from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.scoring.best import Evaluation
 from trainingjob.scoring.metric import require_metric
+from trainingjob.scoring.words import initialised, told
 
 # So many reports of a loss that is not finite, one after the other, are no accident of one batch.
 MOST_NOT_FINITE = 3
@@ -49,6 +50,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._saved = state.global_step
+        print(initialised(self.progress.tracker), flush=True)  # noqa: T201
         enter("Training")
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -99,12 +101,13 @@ class Life(TrainerCallback):  # type: ignore[misc]
         self._count(measured, step)
         reporting.report(step, found, evaluation=True, epoch=state.epoch)
         finite = loss if math.isfinite(loss) else None
-        scored = self.progress.tracker.add(Evaluation(step, finite, self._train_loss, {**found}))
+        evaluation = Evaluation(step, finite, self._train_loss, {**found})
+        scored = self.progress.tracker.add(evaluation)
+        print(told(evaluation, scored), flush=True)  # noqa: T201
         known = found | ({} if self._train_loss is None else {"train/loss": self._train_loss})
         self.progress.evaluations[step] = {name: value for name, value in known.items() if math.isfinite(value)}
         if scored.score is not None:
             self.progress.scores[step] = scored.score.score
-            self._tell(step, scored.score.score, scored.score.components, is_best=scored.is_best)
             last = step >= state.max_steps or control.should_training_stop or self._ends_early(control)
             if self.keeper.due(step, is_best=scored.is_best, is_last=last):
                 control.should_save = True
@@ -143,8 +146,3 @@ class Life(TrainerCallback):  # type: ignore[misc]
                 f"the loss was not finite {MOST_NOT_FINITE} times in a row, at last at step {step}; lower "
                 "trainer.fineTune.parameters.learningRate, or check the data",
             )
-
-    def _tell(self, step: int, score: float, components: dict[str, float], *, is_best: bool) -> None:
-        parts = ", ".join(f"{name} {value:.4f}" for name, value in components.items())
-        best = "NEW BEST: " if is_best else ""
-        print(f"{best}step {step}, score {score:.6f} ({parts})", flush=True)  # noqa: T201

@@ -17,7 +17,7 @@ from trainingjob.finetune.hubpublish import hub_repository
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.source import Base
-from trainingjob.finetune.stages import enter
+from trainingjob.finetune.stages import bytes_in, counting, enter, growing
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.result import fetch_best
@@ -73,7 +73,9 @@ def _store(trained: Trained, uri: str, version: str, folder: Path) -> tuple[int,
     _write_words(trained, step, folder)
     copy_event_files(trained.logs, folder)
     enter("Uploading", uri)
-    return step, store_verified(folder, uri, step, version)
+    # Each byte is sent and read back.
+    tell = counting("Uploading", "stored and read back", 2 * bytes_in(folder))
+    return step, store_verified(folder, uri, step, version, tell)
 
 
 def _stored_before(trained: Trained, uri: str, folder: Path) -> tuple[int, str] | None:
@@ -122,7 +124,11 @@ def _write_model(trained: Trained, checkpoint: Path, folder: Path) -> None:
     trust = trained.finetune.model.trust_remote_code
     if trained.finetune.lora is not None and trained.config.output.merge:
         enter("Merging", trained.finetune.model.source)
-        merged(trained.base.folder, checkpoint, trust_remote_code=trust).save_pretrained(folder)
+        model = merged(trained.base.folder, checkpoint, trust_remote_code=trust)
+        with growing("Merging", "merged weights written", folder):
+            model.save_pretrained(folder)
+        del model
+        enter("Merging", "the merged model is loaded and asked a question")
         try_out(folder, trained.tokenizer, trust_remote_code=trust)
         return
     for file in checkpoint.iterdir():

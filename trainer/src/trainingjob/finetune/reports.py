@@ -32,6 +32,8 @@ class Reports(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._epoch = state.epoch or 0.0
+        # A run that begins has seen none; one that goes on learns how many from its first log.
+        self._tokens = 0.0 if state.global_step == 0 else None
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._began = time.perf_counter()
@@ -53,7 +55,7 @@ class Reports(TrainerCallback):  # type: ignore[misc]
             _NAMES.get(name, f"train/{name}"): float(value) for name, value in logs.items() if _is_metric(name, value)
         }
         metrics["train/perplexity"] = perplexity(logs["loss"])
-        reporting.report(state.global_step, metrics | self._rates(state, logs) | gpu_memory(), epoch=state.epoch)
+        reporting.report(state.global_step, metrics | self._rates(state, logs) | gpu(), epoch=state.epoch)
 
     def _rates(self, state: TrainerState, logs: dict[str, float]) -> dict[str, float]:
         """Samples and tokens per second of training itself: evaluations and checkpoints take no part."""
@@ -90,16 +92,25 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf if not math.isnan(loss) else loss
 
 
-def gpu_memory() -> dict[str, float]:
-    """Memory of this process's GPU in bytes; nothing without one."""
+def gpu() -> dict[str, float]:
+    """Memory of this process's GPU in bytes, and the share of time in which it computes; nothing without one."""
     if not torch.cuda.is_available():
         return {}
     free, total = torch.cuda.mem_get_info()
-    return {
+    return _use() | {
         "gpu/memory_allocated_bytes": float(torch.cuda.memory_allocated()),
         "gpu/memory_reserved_bytes": float(torch.cuda.memory_reserved()),
         "gpu/memory_used_ratio": (total - free) / total,
     }
+
+
+def _use() -> dict[str, float]:
+    """What NVML says; nothing where the driver, or a slice of a GPU, does not tell."""
+    try:
+        return {"gpu/utilization_ratio": torch.cuda.utilization() / 100}
+    except Exception:
+        # Its errors have no common kind, and a figure that cannot be had must not end a run.
+        return {}
 
 
 def _is_metric(name: str, value: Any) -> bool:

@@ -7,9 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from trainingjob.fields import invalid
-from trainingjob.storage.store import Digest
+from trainingjob.storage.store import Digest, Tell, tell_nobody
 
 FILE_ROOT = "TRAININGJOB_FILE_ROOT"
+_CHUNK_BYTES = 1024 * 1024
 
 
 class Folder:
@@ -24,8 +25,8 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         write_file(self._path / name, content)
 
-    def upload(self, path: Path, name: str) -> None:
-        write_file(self._path / name, path)
+    def upload(self, path: Path, name: str, tell: Tell = tell_nobody) -> None:
+        write_file(self._path / name, path, tell)
 
     def download(self, name: str, path: Path) -> None:
         shutil.copyfile(self._path / name, path)
@@ -65,7 +66,7 @@ def local_path(uri: str) -> Path:
     return Path(root + path) if root else Path(path)
 
 
-def write_file(path: Path, content: bytes | Path) -> None:
+def write_file(path: Path, content: bytes | Path, tell: Tell = tell_nobody) -> None:
     """Writes a file, from bytes or from another file, so that after a crash it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
@@ -75,7 +76,9 @@ def write_file(path: Path, content: bytes | Path) -> None:
                 file.write(content)
             else:
                 with content.open("rb") as source:
-                    shutil.copyfileobj(source, file, 1024 * 1024)
+                    while chunk := source.read(_CHUNK_BYTES):
+                        file.write(chunk)
+                        tell(len(chunk))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

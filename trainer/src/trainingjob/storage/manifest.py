@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.address import store_at
-from trainingjob.storage.store import Digest, StorageError, Store
+from trainingjob.storage.store import Digest, StorageError, Store, Tell, tell_nobody
 
 MANIFEST = "manifest.json"
 
@@ -21,8 +21,9 @@ class Damaged(TrainingError):
         super().__init__(ExitCode.ARTIFACTS, message)
 
 
-def store_verified(source: Path, uri: str, step: int, version: str) -> str:
-    """Stores a folder with its manifest, reads every file back and compares.
+def store_verified(source: Path, uri: str, step: int, version: str, tell: Tell = tell_nobody) -> str:
+    """Stores a folder with its manifest, reads every file back and compares. `tell` hears of each file's bytes twice: as they are
+    sent, and when they have been read back.
 
     Returns:
         SHA-256 of the manifest, in hexadecimal.
@@ -42,16 +43,16 @@ def store_verified(source: Path, uri: str, step: int, version: str) -> str:
     try:
         # The manifest last: a folder that has one was whole.
         for path in [*files, source / MANIFEST]:
-            store.upload(path, path.name)
+            store.upload(path, path.name, tell)
     except OSError as error:
         hint = "" if isinstance(error, StorageError) else "; check the volume's free space and rights"
         raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be written: {error}{hint}") from error
     sha = sha256(source / MANIFEST)
-    verify(uri, sha)
+    verify(uri, sha, tell)
     return sha
 
 
-def verify(uri: str, manifest_sha256: str | None = None) -> None:
+def verify(uri: str, manifest_sha256: str | None = None, tell: Tell = tell_nobody) -> None:
     """Reads every file that the manifest at `uri` names, and compares size and SHA-256; the manifest's own when it is known.
 
     Raises:
@@ -63,6 +64,7 @@ def verify(uri: str, manifest_sha256: str | None = None) -> None:
         with _reading(uri):
             found = store.digest(name)
         _compare(f"{uri}/{name}", found, wanted)
+        tell(found.bytes)
 
 
 def fetch_verified(uri: str, folder: Path, manifest_sha256: str | None = None) -> None:

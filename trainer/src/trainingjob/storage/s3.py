@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from trainingjob.fields import invalid
 from trainingjob.storage.s3settings import SCHEME, S3Settings, read_settings
-from trainingjob.storage.store import Digest, StorageError
+from trainingjob.storage.store import Digest, StorageError, Tell, tell_nobody
 
 T = TypeVar("T")
 
@@ -51,12 +51,13 @@ class Bucket:
     def write(self, name: str, content: bytes) -> None:
         self._call("put_object", Key=self._key(name), Body=content)
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, tell: Tell = tell_nobody) -> None:
         size = path.stat().st_size
         if size <= _PART_BYTES:
             self.write(name, path.read_bytes())
+            tell(size)
         else:
-            self._upload_parts(path, name, max(_PART_BYTES, math.ceil(size / _MOST_PARTS)), size)
+            self._upload_parts(path, name, max(_PART_BYTES, math.ceil(size / _MOST_PARTS)), size, tell)
 
     def download(self, name: str, path: Path) -> None:
         def copy() -> None:
@@ -92,7 +93,7 @@ class Bucket:
                 if found == key or found.startswith(f"{key}/"):
                     self._call("delete_object", Key=found)
 
-    def _upload_parts(self, path: Path, name: str, part_bytes: int, size: int) -> None:
+    def _upload_parts(self, path: Path, name: str, part_bytes: int, size: int, tell: Tell) -> None:
         place = {"Key": self._key(name)}
         place["UploadId"] = self._call("create_multipart_upload", **place)["UploadId"]
 
@@ -101,6 +102,7 @@ class Bucket:
                 file.seek((number - 1) * part_bytes)
                 content = file.read(part_bytes)
             answer = self._call("upload_part", **place, PartNumber=number, Body=content)
+            tell(len(content))
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         try:

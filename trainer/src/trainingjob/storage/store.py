@@ -1,8 +1,16 @@
 """What any storage can do, and how it fails."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+# Is told how many bytes more are done.
+Tell = Callable[[int], None]
+
+
+def tell_nobody(_: int) -> None:
+    """For work that nobody follows."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,8 @@ class Store(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Writes a small file: whole, or not at all."""
 
-    def upload(self, path: Path, name: str) -> None:
-        """Stores a local file: whole, or not at all."""
+    def upload(self, path: Path, name: str, tell: Tell = tell_nobody) -> None:
+        """Stores a local file: whole, or not at all. `tell` hears of its bytes as they are sent."""
 
     def download(self, name: str, path: Path) -> None:
         """Copies a stored file to a local path."""

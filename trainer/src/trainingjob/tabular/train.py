@@ -15,6 +15,7 @@ from trainingjob.result import fetch_best
 from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import BestTracker, Evaluation
 from trainingjob.scoring.metric import require_metric
+from trainingjob.scoring.words import initialised, told
 from trainingjob.storage.manifest import Damaged
 from trainingjob.tabular.families.family import FamilyModule, Predictor, Trainable, family_module
 from trainingjob.tabular.output import Output, store_output
@@ -115,8 +116,9 @@ class _Run:
         Returns:
             Whether a stop was asked for before the end.
         """
+        print(initialised(self._progress.tracker), flush=True)  # noqa: T201
         _stage("Training")
-        step, told = self._model.done, None
+        step, answered = self._model.done, None
         while step < self._steps and not self._stops_early():
             begun = time.monotonic()
             step = self._next(step)
@@ -129,7 +131,7 @@ class _Run:
                 reporting.report(step, {"train/loss": self._train_loss()})
             if evaluates:
                 self._evaluate(step, is_last=last)
-            told = _tell_of_learning_rate(told)
+            answered = _answer_learning_rate(answered)
             if reporting.checkpoint_requested():
                 # One of this very step is an answer, too; whoever asked waits for it to be told.
                 if self._saved == step:
@@ -184,13 +186,12 @@ class _Run:
             )
         self._progress.evaluations[step] = {**metrics, "train/loss": train_loss}
         reporting.report(step, metrics, evaluation=True)
-        scored = self._progress.tracker.add(Evaluation(step, metrics["eval/loss"], train_loss, {**metrics}))
+        evaluation = Evaluation(step, metrics["eval/loss"], train_loss, {**metrics})
+        scored = self._progress.tracker.add(evaluation)
+        print(told(evaluation, scored), flush=True)  # noqa: T201
         if scored.score is None:
             return
         self._progress.scores[step] = scored.score.score
-        if scored.is_best:
-            parts = ", ".join(f"{name} {value:.4f}" for name, value in scored.score.components.items())
-            print(f"new best: step {step}, score {scored.score.score:.6f} ({parts})", flush=True)  # noqa: T201
         is_last = is_last or earlystopping.exhausted(self._rule, self._progress)
         if self._keeper.due(step, is_best=scored.is_best, is_last=is_last):
             self._save(step)
@@ -215,10 +216,10 @@ def _check_metrics(config: Config, task: Task) -> None:
     require_metric("earlyStopping.metric", None if rule is None else rule.metric_name, known, f"a {task.name}")
 
 
-def _tell_of_learning_rate(told: float | None) -> float | None:
+def _answer_learning_rate(answered: float | None) -> float | None:
     """Answers who wants another one; each that is wanted, once."""
     wanted = reporting.wanted_learning_rate()
-    if wanted is not None and wanted != told:
+    if wanted is not None and wanted != answered:
         message = (
             f"the learning rate {wanted:g} was not taken: a tabular job keeps that of trainer.tabular.parameters to its end; "
             "begin a new run with another"
