@@ -128,7 +128,28 @@ learningRate?: string
 /**
  * How the learning rate changes after the warm-up. Default: cosine.
  */
-lrSchedulerType?: ("linear" | "cosine" | "constant" | "constant_with_warmup")
+lrSchedulerType?: ("linear" | "cosine" | "cosine_with_restarts" | "cosine_with_min_lr" | "polynomial" | "inverse_sqrt" | "warmup_stable_decay" | "constant" | "constant_with_warmup")
+/**
+ * What some schedules take.
+ */
+lrSchedulerKwargs?: {
+/**
+ * Restarts of cosine_with_restarts; 1 when absent.
+ */
+numCycles?: number
+/**
+ * Where cosine_with_min_lr ends, as a share of learningRate; 0.1 when absent.
+ */
+minLrRate?: string
+/**
+ * Power of polynomial, which ends at zero; 1 when absent.
+ */
+power?: string
+/**
+ * Steps at the end in which warmup_stable_decay falls to zero, never more than the warm-up leaves; a tenth of the run when absent.
+ */
+numDecaySteps?: number
+}
 /**
  * Share of the steps in which the learning rate rises. Default: 0.03.
  */

@@ -57,6 +57,16 @@ WRONG = [
         'parameters.reportTo: names "mlflow" twice; name each tracker once',
     ),
     (with_parameters(reportTo="wandb"), "parameters.reportTo: must be a list of texts"),
+    (with_parameters(lrSchedulerType="step"), 'parameters.lrSchedulerType: "step" is not known.'),
+    (
+        with_parameters(lrSchedulerKwargs={"power": "2"}),
+        "lrSchedulerKwargs.power: is for lrSchedulerType polynomial, not for cosine; leave it out",
+    ),
+    (
+        with_parameters(lrSchedulerType="cosine_with_min_lr", lrSchedulerKwargs={"minLrRate": "1"}),
+        "lrSchedulerKwargs.minLrRate: must be a number of at least 0 and below 1, not '1'",
+    ),
+    (with_parameters(lrSchedulerKwargs={"minLR": 1}), "parameters.lrSchedulerKwargs.minLR: is not known."),
     (with_parameters(evalSteps=50), "parameters.evalSteps: is not known."),
 ]
 

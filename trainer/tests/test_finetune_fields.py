@@ -16,6 +16,7 @@ from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import parse_finetune
+from trainingjob.finetune.schedules import library_kwargs
 from trainingjob.finetune.source import base_model
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 
@@ -125,8 +126,10 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     arguments = {name: repr(entry) for name, entry in trainer.args.to_dict().items() if name not in _PLACES}
     rows = [trainer.train_dataset.to_list(), trainer.eval_dataset.to_list()]
     callbacks = [each.__class__.__name__ for each in trainer.callback_handler.callbacks]
+    warmup = warmup_steps(config.parameters, steps)
+    schedule = library_kwargs(config.parameters.lr_scheduler_type, config.parameters.lr_scheduler_kwargs, steps, warmup)
     return [
-        arguments, callbacks, steps, warmup_steps(config.parameters, steps), rows, kind, dtype, quantised, weights, repr(adapter),
+        arguments, callbacks, steps, warmup, schedule, rows, kind, dtype, quantised, weights, repr(adapter),
         rewards, judged,
     ]  # fmt: skip
 
@@ -149,6 +152,10 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "parameters.maxSteps": (SFT, 5),
     "parameters.learningRate": (SFT, "1e-3"),
     "parameters.lrSchedulerType": (SFT, "linear"),
+    "parameters.lrSchedulerKwargs.numCycles": (SFT, ("cosine_with_restarts", 3)),
+    "parameters.lrSchedulerKwargs.minLrRate": (SFT, ("cosine_with_min_lr", "0.5")),
+    "parameters.lrSchedulerKwargs.power": (SFT, ("polynomial", "2")),
+    "parameters.lrSchedulerKwargs.numDecaySteps": (SFT, ("warmup_stable_decay", 7)),
     "parameters.warmupRatio": (SFT, "0.5"),
     "parameters.warmupSteps": (SFT, 0),
     "parameters.perDeviceTrainBatchSize": (SFT, 2),
@@ -206,6 +213,11 @@ def test_field_changes_what_a_run_is(bases, unchanged, tmp_path, path):
     (target,) = lists or [path]
     value = value.replace("PLACE", place) if isinstance(value, str) else value
     before = unchanged[method]
+    if isinstance(value, tuple):
+        # Of a schedule that is not the default.
+        kind, value = value
+        base = with_field(configurations[method], "parameters.lrSchedulerType", kind)
+        configurations, before = {method: base}, observed(base, tmp_path)
     assert not isinstance(before, str), before
     assert observed(with_field(configurations[method], target, value), tmp_path) != before
 

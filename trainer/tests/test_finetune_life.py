@@ -17,7 +17,8 @@ from tests.finetunejob import finetune_config, lost_at, offered, run
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.learningrate import change
-from trainingjob.finetune.parameters import SCHEDULERS, TRACKERS
+from trainingjob.finetune.parameters import TRACKERS
+from trainingjob.finetune.schedules import SCHEDULERS, SchedulerKwargs, library_kwargs
 
 torch.set_num_threads(1)
 
@@ -262,7 +263,46 @@ def rates_from(scheduler, optimizer, steps):
 
 def schedule(kind, height):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=height)
-    return get_scheduler(kind, optimizer, num_warmup_steps=3, num_training_steps=12), optimizer
+    kwargs = library_kwargs(kind, SchedulerKwargs(2, 0.25, 3.0, None), 12, 3)
+    return get_scheduler(kind, optimizer, 3, 12, kwargs), optimizer
+
+
+# Where each ends, and two steps before, of a height of 1.
+ENDS = [
+    ("linear", {}, 0.2, 0),
+    ("cosine", {}, 0.0955, 0),
+    ("cosine_with_restarts", {"num_cycles": 2}, 0.3455, 0),
+    ("cosine_with_min_lr", {"min_lr_rate": 0.25}, 0.3216, 0.25),
+    ("polynomial", {"power": 2.0}, 0.04, 0),
+    ("inverse_sqrt", {}, None, None),
+    ("warmup_stable_decay", {"num_decay_steps": 4}, None, 0),
+    ("constant", {}, 1, 1),
+    ("constant_with_warmup", {}, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "before", "last"), ENDS, ids=[kind for kind, *_ in ENDS])
+def test_schedule_has_the_shape_that_its_name_says(kind, given, before, last):
+    kwargs = SchedulerKwargs(**{"num_cycles": 1, "min_lr_rate": 0.1, "power": 1.0, "num_decay_steps": None, **given})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rates = rates_from(get_scheduler(kind, optimizer, 2, 12, library_kwargs(kind, kwargs, 12, 2)), optimizer, 12)
+    assert max(rates) == pytest.approx(1)
+    if before is not None:
+        assert rates[9] == pytest.approx(before, abs=1e-4)
+    if last is not None:
+        assert rates[11] == pytest.approx(last, abs=1e-9)
+    if kind == "warmup_stable_decay":
+        # Six steps after the warm-up stay on top, the last four go down.
+        assert rates[1:8] == [1.0] * 7
+        assert rates[8] < 1
+    if kind == "inverse_sqrt":
+        assert rates == sorted(rates[:2]) + sorted(rates[2:], reverse=True)
+
+
+def test_decay_is_never_longer_than_what_the_warm_up_leaves():
+    kwargs = SchedulerKwargs(1, 0.1, 1.0, 500)
+    assert library_kwargs("warmup_stable_decay", kwargs, 12, 2) == {"num_decay_steps": 10}
+    assert library_kwargs("warmup_stable_decay", SchedulerKwargs(1, 0.1, 1.0, None), 40, 2) == {"num_decay_steps": 4}
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)

@@ -7,6 +7,7 @@ from typing import Any
 from trainingjob.fields import Fields, invalid, nearest, shown
 from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
 from trainingjob.finetune.reward import Reward, parse_reward
+from trainingjob.finetune.schedules import SCHEDULERS, SchedulerKwargs, parse_scheduler_kwargs
 from trainingjob.finetune.words import flag, one_of
 
 _MOST_SEED = 2**32 - 1
@@ -14,7 +15,6 @@ _MOST_COUNT = 100_000_000
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 QUANTIZATIONS = ("NF4", "Int8")
-SCHEDULERS = ("linear", "cosine", "constant", "constant_with_warmup")
 # As transformers names them.
 TRACKERS = (
     "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune", "swanlab",
@@ -57,6 +57,7 @@ class Parameters:
     gradient_accumulation_steps: int
     max_length: int
     lr_scheduler_type: str
+    lr_scheduler_kwargs: SchedulerKwargs
     warmup_ratio: float
     warmup_steps: int | None
     weight_decay: float
@@ -194,6 +195,7 @@ def _parameters(value: Any, method: str) -> Parameters:
     def only_where(name: str, read: Callable[[], Any]) -> Any:
         return read() if name in default else None
 
+    schedule = one_of(fields, "lrSchedulerType", SCHEDULERS, str(default["lrSchedulerType"]))
     parameters = Parameters(
         num_train_epochs=count("numTrainEpochs", most=10_000),
         max_steps=optional_count("maxSteps", least=1),
@@ -202,7 +204,10 @@ def _parameters(value: Any, method: str) -> Parameters:
         per_device_eval_batch_size=count("perDeviceEvalBatchSize", most=4096),
         gradient_accumulation_steps=count("gradientAccumulationSteps", most=65_536),
         max_length=count("maxLength", least=8, most=1_048_576),
-        lr_scheduler_type=one_of(fields, "lrSchedulerType", SCHEDULERS, str(default["lrSchedulerType"])),
+        lr_scheduler_type=schedule,
+        lr_scheduler_kwargs=parse_scheduler_kwargs(
+            fields.get("lrSchedulerKwargs"), schedule, fields.path("lrSchedulerKwargs")
+        ),
         warmup_ratio=number("warmupRatio", lambda share: 0 <= share <= 1, "a number from 0 to 1"),
         warmup_steps=optional_count("warmupSteps", least=0),
         weight_decay=number("weightDecay", lambda decay: 0 <= decay <= 1, "a number from 0 to 1"),

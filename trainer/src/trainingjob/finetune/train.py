@@ -20,6 +20,7 @@ from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.publish import Trained, publish
 from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
+from trainingjob.finetune.schedules import library_kwargs
 from trainingjob.finetune.source import Base, base_model
 from trainingjob.finetune.stages import enter
 from trainingjob.finetune.trackers import check_trackers
@@ -122,6 +123,9 @@ def _train(
     samples = len(trainer.train_dataset)
     total = total_steps(trainer)
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
+    trainer.args.lr_scheduler_kwargs = library_kwargs(
+        finetune.parameters.lr_scheduler_type, finetune.parameters.lr_scheduler_kwargs, total, trainer.args.warmup_steps
+    )
     every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
     start = None
     if resumable is not None:
