@@ -4,6 +4,7 @@ import json
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def calling(*names):
 
 
 # Nothing is better by so much, so the run ends after as many evaluations as there is patience for, and one.
-STOPPING = {"parameters": {"maxSteps": 40}, "earlyStopping": {"patience": 2, "minDelta": "1000"}}
+STOPPING: dict[str, Any] = {"parameters": {"maxSteps": 40}, "earlyStopping": {"patience": 2, "minDelta": "1000"}}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,16 @@ def test_attempt_after_an_early_end_trains_no_further(stopped_early, config, tmp
     assert (done.code, done.of("point"), done.of("evaluation")) == (ExitCode.SUCCESS, [], [])
     assert [alert["name"] for alert in done.of("alert")] == ["EarlyStopped"]
     assert done.of("result")[0]["bestStep"] == stopped_early.of("result")[0]["bestStep"]
+
+
+@pytest.mark.parametrize(("seed", "same"), [(42, True), (43, False)])
+def test_seed_of_the_job_decides_and_the_state_of_chance_before_it_does_not(
+    stopped_early, config, tmp_path, seed, same
+):
+    torch.manual_seed(seed * 7)
+    parameters = {**STOPPING["parameters"], "seed": seed}
+    done = run(tmp_path / "run", config(**{**STOPPING, "parameters": parameters}))
+    assert (done.losses() == stopped_early.losses()) is same
 
 
 def test_early_stop_by_a_metric_that_evaluations_do_not_have(config, tmp_path):
