@@ -18,7 +18,8 @@ const common = {
   loggingSteps: 10,
   gradientCheckpointing: false,
   seed: 42,
-} as const satisfies Parameters;
+  reportTo: ['tensorboard'],
+} satisfies Parameters;
 
 /**
  * The parameters of each method with the operator's own defaults; one that is not there, the method does not have. The trainer
@@ -56,7 +57,7 @@ const alternatives = [
  */
 export function fineTuneBehind({ method, parameters = {}, lora }: FineTune, words: Words = {}): Words {
   const known = fineTuneDefaults[method];
-  const names = [...Object.keys(known), ...alternatives.flat()];
+  const names = [...Object.keys(known), ...alternatives.flat(), 'lrSchedulerKwargs'];
   // A runtime may be for jobs of all methods, and name parameters of each.
   const theirs: Parameters = Object.fromEntries(
     Object.entries(words.parameters ?? {}).filter(([name]) => names.includes(name)),
@@ -71,7 +72,9 @@ export function fineTuneBehind({ method, parameters = {}, lora }: FineTune, word
 
 /** What of the lower words the upper ones leave in force. */
 function under(lower: Parameters, upper: Parameters): Parameters {
-  const replaced: readonly string[] = alternatives.filter((names) => names.some((name) => name in upper)).flat();
+  const replaced: string[] = alternatives.filter((names) => names.some((name) => name in upper)).flat();
+  // What a schedule takes goes with it.
+  if ('lrSchedulerType' in upper) replaced.push('lrSchedulerKwargs');
   return Object.fromEntries(Object.entries(lower).filter(([name]) => !replaced.includes(name)));
 }
 

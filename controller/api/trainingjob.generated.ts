@@ -223,7 +223,7 @@ gradientCheckpointing?: boolean
  */
 seed?: number
 /**
- * Trackers that get what is logged, named as in transformers and set up by variables in spec.trainer.env as their makers say (WANDB_API_KEY, MLFLOW_TRACKING_URI, ...); tensorboard when absent, whose files lie in the output. An empty list is none.
+ * Trackers that get what is logged, named as in transformers and set up by variables in spec.trainer.env as their makers say (WANDB_API_KEY, MLFLOW_TRACKING_URI, ...); the files of tensorboard lie in the output. An empty list is none. Default: tensorboard.
  */
 reportTo?: ("azure_ml" | "clearml" | "codecarbon" | "comet_ml" | "dagshub" | "dvclive" | "flyte" | "kubeflow" | "mlflow" | "neptune" | "swanlab" | "tensorboard" | "trackio" | "wandb")[]
 }

@@ -56,6 +56,13 @@ describe('what stands behind a fine-tuning job', () => {
     });
   });
 
+  test('what a schedule of the runtime takes goes with it, and not with another one', () => {
+    const parameters = { lrSchedulerType: 'cosine_with_restarts', lrSchedulerKwargs: { numCycles: 3 } } as const;
+    expect(fineTuneBehind(job(), { parameters }).parameters).toMatchObject(parameters);
+    const linear = fineTuneBehind(job({ parameters: { lrSchedulerType: 'linear' } }), { parameters }).parameters;
+    expect(linear).not.toHaveProperty('lrSchedulerKwargs');
+  });
+
   test.each<readonly [string, FineTune['parameters'], Words['parameters'], object, readonly string[]]>([
     [
       'epochs of the job replace steps of the runtime',

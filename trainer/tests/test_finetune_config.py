@@ -84,7 +84,7 @@ def test_absent_parameters_are_the_methods(method):
     reward = {"reward": {"functions": [{"name": "JSON"}]}} if method == "RLHF" else {}
     parameters = parse_finetune({**LEAST, "method": method, **reward}).parameters
     default = defaults_of(method)
-    assert parameters.learning_rate == float(default["learningRate"])
+    assert parameters.learning_rate == float(str(default["learningRate"]))
     assert parameters.max_length == default["maxLength"]
     assert parameters.num_train_epochs == default["numTrainEpochs"]
     assert (parameters.beta is None) == ("beta" not in default)
@@ -144,7 +144,7 @@ def test_what_no_object_of_the_resource_has_the_trainer_refuses(path):
         **copy.deepcopy(LEAST),
         "method": "RLHF",
         "reward": {"functions": [{"name": "JSON"}], "model": {"source": "file:///judge"}},
-        "parameters": {},
+        "parameters": {"lrSchedulerType": "cosine_with_restarts", "lrSchedulerKwargs": {}},
         "lora": {},
         "callbacks": [{"entryPoint": "callbacks:Gradients"}],
     }

@@ -13,6 +13,8 @@ NAMES = list(dict.fromkeys(name for method in METHODS for name in defaults_of(me
 
 
 def shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

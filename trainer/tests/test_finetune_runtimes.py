@@ -65,7 +65,7 @@ def test_a_tiny_model_trains_as_the_runtime_of_its_method_says(made, tmp_path, m
     trained = parse_config(config).trainer
     assert isinstance(trained, FineTuneConfig)
     expected = {name: value for name, value in asdict(trained.parameters).items() if value is not None}
-    assert json.loads(found[1]) == expected
+    assert json.loads(found[1]) == json.loads(json.dumps(expected))
     assert expected["learning_rate"] == float(theirs["parameters"]["learningRate"])
 
     # What the method's page says to watch is there.

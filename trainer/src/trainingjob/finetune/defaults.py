@@ -2,7 +2,7 @@
 
 from typing import Any
 
-Value = int | str | bool
+Value = int | str | bool | list[str]
 
 _COMMON: dict[str, Value] = {
     "numTrainEpochs": 3,
@@ -17,7 +17,7 @@ _COMMON: dict[str, Value] = {
     "loggingSteps": 10,
     "gradientCheckpointing": False,
     "seed": 42,
-    "reportTo": "tensorboard",
+    "reportTo": ["tensorboard"],
 }
 
 _BY_METHOD: dict[str, dict[str, Value]] = {

@@ -184,7 +184,7 @@ def _parameters(value: Any, method: str) -> Parameters:
     default = defaults_of(method)
 
     def count(name: str, *, least: int = 1, most: int = _MOST_COUNT) -> int:
-        return fields.integer(name, int(default[name]), least=least, most=most)
+        return fields.integer(name, int(str(default[name])), least=least, most=most)
 
     def optional_count(name: str, *, least: int) -> int | None:
         return None if fields.get(name) is None else fields.integer(name, least=least, most=_MOST_COUNT)
@@ -218,7 +218,7 @@ def _parameters(value: Any, method: str) -> Parameters:
         logging_steps=count("loggingSteps", most=1_000_000),
         gradient_checkpointing=flag(fields, "gradientCheckpointing", bool(default["gradientCheckpointing"])),
         seed=count("seed", least=0, most=_MOST_SEED),
-        report_to=_trackers(fields, str(default["reportTo"])),
+        report_to=_trackers(fields, default["reportTo"]),
         packing=only_where("packing", lambda: flag(fields, "packing", bool(default["packing"]))),
         assistant_only_loss=only_where(
             "assistantOnlyLoss", lambda: flag(fields, "assistantOnlyLoss", bool(default["assistantOnlyLoss"]))
@@ -243,10 +243,10 @@ def _parameters(value: Any, method: str) -> Parameters:
     return parameters
 
 
-def _trackers(fields: Fields, default: str) -> tuple[str, ...]:
+def _trackers(fields: Fields, default: Any) -> tuple[str, ...]:
     """An empty list is one: none."""
     where = fields.path("reportTo")
-    names = (default,) if fields.get("reportTo") is None else tuple(fields.texts("reportTo"))
+    names = tuple(default if fields.get("reportTo") is None else fields.texts("reportTo"))
     for name in names:
         if name not in TRACKERS:
             raise invalid(f'{where}: "{name}" is not known.{nearest(name, TRACKERS)} Known: {", ".join(TRACKERS)}')
