@@ -10,7 +10,13 @@ TRAINER = Path(__file__).parents[1]
 # What the extras bring: of these, the core may import nothing.
 EXTRAS = tomllib.loads((TRAINER / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # By themselves they are the extras: whoever imports them has them.
-NOT_CORE = ("trainingjob.tabular", "trainingjob.finetune", "trainingjob.integrations", "trainingjob.storage.s3")
+NOT_CORE = (
+    "trainingjob.tabular",
+    "trainingjob.finetune",
+    "trainingjob.integrations",
+    "trainingjob.hub",
+    "trainingjob.storage.s3",
+)
 
 IMPORTS = """
 import importlib, pkgutil, sys

@@ -12,7 +12,8 @@ from tests.demojob import read_events
 from tests.finetunejob import finetune_config, offered, run
 from tests.hubserver import Fault, HubServer
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.finetune import demo, hub, hubcalls
+from trainingjob.finetune import demo
+from trainingjob.hub import calls, download
 
 torch.set_num_threads(1)
 
@@ -64,9 +65,9 @@ def test_adapter_of_a_model_that_has_changed_is_not_gone_on_with(server, tmp_pat
 
 
 def test_file_is_had_once(server):
-    first = hub.file_at_hub(DATA, None)
+    first = download.file_at_hub(DATA, None)
     assert first.commit == server.commit("datasets/acme/talks")
-    assert hub.file_at_hub(DATA, first.commit) == first
+    assert download.file_at_hub(DATA, first.commit) == first
 
 
 def publishing(folder, **members):
@@ -78,7 +79,7 @@ def publishing(folder, **members):
 
 
 def test_run_whose_publishing_failed_is_published_by_the_next_without_training_again(server, tmp_path, monkeypatch):
-    monkeypatch.setenv(hubcalls.PATIENCE, "0.5")
+    monkeypatch.setenv(calls.PATIENCE, "0.5")
     folder = tmp_path / "run"
     server.faults.append(Fault("POST", "/commit/", status=500, times=99))
     with pytest.raises(TrainingError, match=r"cannot be written, as the Hub does not answer: 500") as caught:
@@ -135,18 +136,22 @@ def test_repository_that_may_not_be_written_ends_the_run_before_anything_is_down
 
 WRONG = [
     (
-        lambda: hub.model_at_hub("hf://acme/nothing", None),
+        lambda: download.model_at_hub("hf://acme/nothing", None),
         2,
         "hf://acme/nothing is not at the Hub, or private; correct it",
     ),
-    (lambda: hub.model_at_hub(MODEL, "v2"), 2, "trainer.fineTune.model.revision: hf://acme/tiny has no such revision"),
-    (lambda: hub.model_at_hub("hf://a/b/c", None), 2, "write hf://OWNER/NAME"),
     (
-        lambda: hub.file_at_hub("hf://acme/talks/no.jsonl", None),
+        lambda: download.model_at_hub(MODEL, "v2"),
+        2,
+        "trainer.fineTune.model.revision: hf://acme/tiny has no such revision",
+    ),
+    (lambda: download.model_at_hub("hf://a/b/c", None), 2, "write hf://OWNER/NAME"),
+    (
+        lambda: download.file_at_hub("hf://acme/talks/no.jsonl", None),
         2,
         "dataset.source: there is no such file: hf://acme/talks",
     ),
-    (lambda: hub.file_at_hub("hf://acme/talks", None), 2, "names no file; write hf://OWNER/NAME/FILE.jsonl"),
+    (lambda: download.file_at_hub("hf://acme/talks", None), 2, "names no file; write hf://OWNER/NAME/FILE.jsonl"),
 ]
 
 
@@ -160,11 +165,11 @@ def test_what_is_not_there(server, ask, code, sentence):
 def test_gated_model_without_a_token(server):
     server.gated.add("models/acme/tiny")
     with pytest.raises(TrainingError, match="is gated: accept its terms at the Hub, and set HF_TOKEN") as caught:
-        hub.model_at_hub(MODEL, None)
+        download.model_at_hub(MODEL, None)
     assert caught.value.code == ExitCode.CONFIGURATION
 
 
-@pytest.mark.parametrize("ask", [lambda: hub.model_at_hub(MODEL, None), lambda: hub.file_at_hub(DATA, None)])
+@pytest.mark.parametrize("ask", [lambda: download.model_at_hub(MODEL, None), lambda: download.file_at_hub(DATA, None)])
 def test_token_that_is_not_good_is_a_fault_of_the_configuration(server, monkeypatch, ask):
     """It was said that the Hub does not answer, and pods were paid to ask again."""
     monkeypatch.setenv("HF_TOKEN", "stolen")
@@ -182,5 +187,5 @@ def test_hub_that_does_not_answer_is_no_fault_of_the_configuration(server, how):
     else:
         server.close()
     with pytest.raises(TrainingError, match="hf://acme/tiny cannot be read from the Hub:") as caught:
-        hub.model_at_hub(MODEL, None)
+        download.model_at_hub(MODEL, None)
     assert caught.value.code == ExitCode.ARTIFACTS

@@ -11,8 +11,9 @@ from tests.hubserver import Fault, HubServer
 from trainingjob.agent.launch import child_environment, secret_values
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.finetune import hubcalls, hubprogress, hubpublish
+from trainingjob.finetune import hubprogress, hubpublish
 from trainingjob.finetune.hubtarget import HubTarget, token_of
+from trainingjob.hub import calls
 from trainingjob.storage.manifest import store_verified
 
 PLACE = "HF_TOKEN of the Secret in spec.output.huggingFace.secretRef"
@@ -23,7 +24,7 @@ def server(tmp_path, monkeypatch):
     server = HubServer(tmp_path / "hub")
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    monkeypatch.setenv(hubcalls.PATIENCE, "3")
+    monkeypatch.setenv(calls.PATIENCE, "3")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     waited: list[float] = []

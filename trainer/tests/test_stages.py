@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from trainingjob.finetune.stages import bytes_in, counting, growing, size
+from trainingjob.stages import bytes_in, counting, growing, size
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from trainingjob.datafile import bad_data, data_file
 from trainingjob.fields import invalid
 from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
-from trainingjob.finetune.hub import file_at_hub
 from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
-from trainingjob.finetune.stages import enter
 from trainingjob.finetune.tokens import Tokenized, tokenize
+from trainingjob.hub.download import file_at_hub
+from trainingjob.stages import enter
 from trainingjob.storage.address import local_copy
 from trainingjob.storage.manifest import sha256
 

@@ -10,7 +10,7 @@ from typing import Any
 import huggingface_hub.utils
 from huggingface_hub.utils import _xet_progress_reporting
 
-from trainingjob.finetune.stages import enter
+from trainingjob.stages import enter
 
 _TELL_SECONDS = 2.0
 _MB = 1_000_000

@@ -17,10 +17,10 @@ from huggingface_hub.utils._runtime import is_xet_available
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
-from trainingjob.finetune.hubcalls import Refused, Unanswered, hub_address, patiently
 from trainingjob.finetune.hubprogress import CountedFile, Sending, xet_counted
 from trainingjob.finetune.hubtarget import HubTarget, token_of
-from trainingjob.finetune.stages import enter
+from trainingjob.hub.calls import Refused, Unanswered, hub_address, patiently
+from trainingjob.stages import enter
 from trainingjob.storage.manifest import MANIFEST, sha256
 
 T = TypeVar("T")

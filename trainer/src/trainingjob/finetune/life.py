@@ -15,13 +15,13 @@ from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.resume import write_base
 from trainingjob.finetune.source import Base
-from trainingjob.finetune.stages import enter
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.scoring.best import Evaluation
 from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
+from trainingjob.stages import enter
 
 # So many reports of a loss that is not finite, one after the other, are no accident of one batch.
 MOST_NOT_FINITE = 3

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
+from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.finetune.disk import disk_full
 from trainingjob.finetune.parameters import FineTuneConfig
 
 _WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")

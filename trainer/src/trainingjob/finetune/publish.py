@@ -17,10 +17,10 @@ from trainingjob.finetune.hubpublish import hub_repository
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.source import Base
-from trainingjob.finetune.stages import bytes_in, counting, enter, growing
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.result import fetch_best
+from trainingjob.stages import bytes_in, counting, enter, growing
 from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import MANIFEST, Damaged, fetch_verified, store_verified
 

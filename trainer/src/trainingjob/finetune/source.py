@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainingjob.fields import invalid
-from trainingjob.finetune.hub import model_at_hub
 from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import ModelSource
+from trainingjob.hub.download import model_at_hub
 from trainingjob.storage.folder import local_path
 
 _CONFIG = "config.json"

@@ -22,7 +22,6 @@ from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
 from trainingjob.finetune.schedules import library_kwargs
 from trainingjob.finetune.source import Base, base_model
-from trainingjob.finetune.stages import enter
 from trainingjob.finetune.trackers import check_trackers
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 from trainingjob.finetune.uploads import Uploads
@@ -30,6 +29,7 @@ from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import Progress
 from trainingjob.resuming import Resumable
 from trainingjob.scoring.best import BestTracker
+from trainingjob.stages import enter
 
 _MOST_HALVINGS = 3
 

@@ -17,12 +17,12 @@ from trainingjob import __version__, reporting
 from trainingjob.checkpoints import CHECKPOINTS_URI, only_files
 from trainingjob.config import Checkpoints, parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
-from trainingjob.finetune.stages import enter
 from trainingjob.finetune.uploads import Uploads
 from trainingjob.keeper import CheckpointKeeper
 from trainingjob.progress import SCORER_FILE, Progress, read_progress
 from trainingjob.resuming import RESUME, Resumable, parse_resume, take_first_good
 from trainingjob.scoring.best import BestTracker, Evaluation
+from trainingjob.stages import enter
 from trainingjob.storage.manifest import MANIFEST, Damaged
 
 # Which data it trains on, only its own code knows.

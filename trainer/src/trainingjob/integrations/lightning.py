@@ -16,8 +16,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from trainingjob import reporting
-from trainingjob.finetune.stages import enter
 from trainingjob.integrations.joined import JoinedRun
+from trainingjob.stages import enter
 
 _FILE = "lightning.ckpt"
 _TRAIN = re.compile(r"(?:train|training)[_/](.+)")

@@ -14,8 +14,8 @@ from typing import Any
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from trainingjob.finetune.reports import Reports, evaluation_metrics
-from trainingjob.finetune.stages import enter
 from trainingjob.integrations.joined import JoinedRun
+from trainingjob.stages import enter
 
 
 class TrainingJobCallback(Reports):

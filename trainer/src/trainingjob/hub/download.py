@@ -18,12 +18,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
-from trainingjob.finetune.disk import disk_full
-from trainingjob.finetune.hubcalls import hub_address
 from trainingjob.finetune.hubtarget import SCHEME
-from trainingjob.finetune.stages import growing
+from trainingjob.hub.calls import hub_address
+from trainingjob.stages import growing
 
 # What a causal language model of transformers is made of; other frameworks' weights may be many times as large.
 _WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")

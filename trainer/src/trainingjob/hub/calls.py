@@ -10,8 +10,8 @@ from typing import TypeVar
 from httpx2 import HTTPError
 from huggingface_hub.errors import HfHubHTTPError
 
+from trainingjob.disk import disk_full
 from trainingjob.fields import Fields
-from trainingjob.finetune.disk import disk_full
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: what is had from it, and how it is asked. Needs huggingface-hub."""
