@@ -1,6 +1,7 @@
 """Fine-tuning from the job's configuration to its published model."""
 
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,22 @@ from trainingjob.stages import enter
 _MOST_HALVINGS = 3
 
 
+@dataclass(frozen=True)
+class _Training:
+    """What is trained on what. A try after one for which memory did not suffice has another `finetune` and `resumable`: what it
+    may go on from, None for a run that begins. Files of trackers go to `logs`."""
+
+    config: Config
+    finetune: FineTuneConfig
+    base: Base
+    tokenizer: Any
+    prepared: Prepared
+    keeper: CheckpointKeeper
+    progress: Progress
+    resumable: tuple[Resumable, ...] | None
+    logs: Path
+
+
 def train(config: Config, version: str) -> ExitCode:
     """Runs a fine-tuning job and stores its result.
 
@@ -60,7 +77,9 @@ def train(config: Config, version: str) -> ExitCode:
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
     with tempfile.TemporaryDirectory(prefix="logs-") as name:
         logs = Path(name)
-        progress, stopped = _fitting(config, finetune, base, tokenizer, prepared, keeper, progress, logs)
+        progress, stopped = _fitting(
+            _Training(config, finetune, base, tokenizer, prepared, keeper, progress, config.resume, logs)
+        )
         memory.free()
         if stopped:
             return ExitCode.STOPPED
@@ -70,32 +89,20 @@ def train(config: Config, version: str) -> ExitCode:
     return ExitCode.SUCCESS
 
 
-def _fitting(
-    config: Config,
-    finetune: FineTuneConfig,
-    base: Base,
-    tokenizer: Any,
-    prepared: Prepared,
-    keeper: CheckpointKeeper,
-    progress: Progress,
-    logs: Path,
-) -> tuple[Progress, bool]:
+def _fitting(training: _Training) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short. Where memory does not suffice, goes on from the newest checkpoint with a
     smaller batch, some times; the steps stay those that were asked for."""
-    resumable = config.resume
     for tries_left in range(_MOST_HALVINGS, -1, -1):
         try:
             with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
-                return _train(
-                    config, finetune, base, tokenizer, prepared, keeper, progress, resumable, Path(name), logs
-                )
+                return _train(training, Path(name))
         except TrainingError as error:
-            smaller = memory.with_half_the_batch(finetune)
+            smaller = memory.with_half_the_batch(training.finetune)
             if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or tries_left == 0:
                 raise
-            finetune, resumable = smaller, keeper.stored()
+            training = replace(training, finetune=smaller, resumable=training.keeper.stored())
         memory.free()
-        parameters = finetune.parameters
+        parameters = smaller.parameters
         message = (
             f"memory did not suffice; going on with perDeviceTrainBatchSize {parameters.per_device_train_batch_size} and "
             f"gradientAccumulationSteps {parameters.gradient_accumulation_steps}"
@@ -104,21 +111,12 @@ def _fitting(
     raise AssertionError("the last try returns or raises")
 
 
-def _train(
-    config: Config,
-    finetune: FineTuneConfig,
-    base: Base,
-    tokenizer: Any,
-    prepared: Prepared,
-    keeper: CheckpointKeeper,
-    progress: Progress,
-    resumable: tuple[Resumable, ...] | None,
-    folder: Path,
-    logs: Path,
-) -> tuple[Progress, bool]:
+def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
+    config, finetune, prepared, progress = training.config, training.finetune, training.prepared, training.progress
     enter("Loading", finetune.model.source)
+    model = load_model(training.base.folder, finetune)
     trainer = make_trainer(
-        finetune, load_model(base.folder, finetune), tokenizer, prepared.train, prepared.held_out, folder, logs
+        finetune, model, training.tokenizer, prepared.train, prepared.held_out, folder, training.logs
     )
     samples = len(trainer.train_dataset)
     total = total_steps(trainer)
@@ -126,18 +124,27 @@ def _train(
     trainer.args.lr_scheduler_kwargs = library_kwargs(
         finetune.parameters.lr_scheduler_type, finetune.parameters.lr_scheduler_kwargs, total, trainer.args.warmup_steps
     )
-    every = _totals(config, finetune, prepared, total, trainer.args.warmup_steps)
+    every = _totals(training, total, trainer.args.warmup_steps)
     start = None
-    if resumable is not None:
-        start, progress, step = resume(resumable, folder / "resumed", config.scoring, progress, base, total)
+    if training.resumable is not None:
+        start, progress, step = resume(
+            training.resumable, folder / "resumed", config.scoring, progress, training.base, total
+        )
         # What this process logged after that checkpoint, it will log again.
-        copy_event_files(folder / "resumed", logs)
+        copy_event_files(folder / "resumed", training.logs)
         # All that is left is the output: where an attempt failed at that, the next must not train past the end.
         if step == total or _ended_early(config, progress, total):
             return progress, False
-    uploads = Uploads(keeper)
-    rule = config.early_stopping
-    life = Life(every=every, base=base, progress=progress, keeper=keeper, uploads=uploads, logs=logs, rule=rule)
+    uploads = Uploads(training.keeper)
+    life = Life(
+        every=every,
+        base=training.base,
+        progress=progress,
+        keeper=training.keeper,
+        uploads=uploads,
+        logs=training.logs,
+        rule=config.early_stopping,
+    )
     trainer.args.run_name = config.job.name
     trainer.add_callback(Reports(samples))
     trainer.add_callback(LearningRate())
@@ -161,17 +168,18 @@ def _ended_early(config: Config, progress: Progress, total: int) -> bool:
     return True
 
 
-def _totals(config: Config, finetune: FineTuneConfig, prepared: Prepared, total: int, warmup: int) -> int:
+def _totals(training: _Training, total: int, warmup: int) -> int:
     """Reports what the run will be, before its first step, and says how many steps lie between evaluations."""
+    config, parameters = training.config, training.finetune.parameters
     wanted = config.evaluation_every_steps or max(1, total // 10)
     every = min(wanted, total)
-    notes = list(prepared.notes)
+    notes = list(training.prepared.notes)
     if wanted > every:
         notes.append(f"evaluation every {wanted} steps was clamped to the run's {total}")
-    asked = finetune.parameters.warmup_steps
+    asked = parameters.warmup_steps
     if asked is not None and asked > warmup:
         notes.append(f"warm-up of {asked} steps was clamped to the run's {total}")
-    notes.append(f"parameters: {finetune.parameters}, warm-up of {warmup} steps")
+    notes.append(f"parameters: {parameters}, warm-up of {warmup} steps")
     for note in notes:
         print(note, flush=True)  # noqa: T201
     reporting.emit(
