@@ -125,6 +125,26 @@ export type AgentEvent = Timed &
         readonly metrics: Metrics;
         readonly nonFinite?: readonly string[];
       }
+    /** What the model answered to one of the run's samples at the evaluation of this step; texts are cut at their limit. */
+    | {
+        readonly type: 'prediction';
+        readonly step: number;
+        /** Counted from 0; the same prompt at every evaluation of the run. */
+        readonly sample: number;
+        /** Of the data, counted from 1. */
+        readonly row?: number;
+        readonly prompt: string;
+        /** Null where the data have no answer. */
+        readonly expected: string | null;
+        readonly generated: string;
+        readonly promptTokens?: number;
+        readonly generatedTokens?: number;
+        /** Whether it ended by itself, or was cut at the most tokens. */
+        readonly finishReason?: 'stop' | 'length';
+        readonly scores: Metrics;
+        /** Why it is no valid JSON, or not as the schema wants it. */
+        readonly problem?: string;
+      }
     | {
         readonly type: 'checkpoint';
         readonly step: number;

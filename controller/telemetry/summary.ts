@@ -63,6 +63,7 @@ function isProgress(job: JobTelemetry, event: AgentEvent): boolean {
     case 'resumed':
       return true;
     case 'started':
+    case 'prediction':
     case 'alert':
     case 'log':
     case 'final':
@@ -102,6 +103,9 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
       return afterPoint(job, event, atMs);
     case 'evaluation':
       return afterEvaluation(job, event, scoring, atMs);
+    case 'prediction':
+      // Read from the store alone; what they come to, the evaluation of their step says.
+      return job;
     case 'checkpoint':
       return afterCheckpoint(job, event, atMs);
     case 'alert': {

@@ -244,7 +244,8 @@ export class Telemetry {
       this.#options.log.info({ uid, attempt, step, score, components, evalLoss, trainLoss }, 'new best');
     }
     const urgent =
-      before?.attempt !== attempt || events.some((event) => event.type !== 'point' && event.type !== 'log');
+      before?.attempt !== attempt ||
+      events.some(({ type }) => type !== 'point' && type !== 'prediction' && type !== 'log');
     this.#options.onChange(uid, urgent);
   }
 

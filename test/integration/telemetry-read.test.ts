@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { initialScorer, scoreEvaluation, type Scoring } from '../../controller/scoring/best.ts';
 import {
   batch,
@@ -214,6 +214,96 @@ describe('evaluations', () => {
     expect(summary).toMatchObject({ resumedFromStep: 20, deadMan: 'Armed', best: { step: 40 }, evaluations: 4 });
     const { items } = await read(first, 'evaluations');
     expect(summary?.best?.score).toBe(items[4].score);
+  });
+});
+
+describe('predictions', () => {
+  const told = (step: number, sample: number) => ({
+    type: 'prediction',
+    step,
+    sample,
+    row: 7 + sample,
+    prompt: `Question ${sample}`,
+    expected: sample === 1 ? null : 'Yes.',
+    generated: `Answer of step ${step}`,
+    promptTokens: 4,
+    generatedTokens: 5,
+    finishReason: 'stop',
+    scores: { exact_match: 0, reward: null },
+  });
+  let job: Reporter;
+  beforeAll(async () => {
+    job = await openReporter(ingest.telemetry);
+    const events = (step: number) => [told(step, 0), told(step, 1), evaluation(step, 1 / step)];
+    await post(ingest.url, job, batch(job, 1, [point(1), ...events(10)]));
+    // The answer was lost on its way, and the batch comes again.
+    await post(ingest.url, job, batch(job, 1, [point(1), ...events(10)]));
+    await post(ingest.url, job, batch(job, 2, [point(11)]));
+    await post(ingest.url, job, batch(job, 3, events(20)));
+    job = await openReporter(ingest.telemetry, { uid: job.uid, attempt: 2 });
+    await post(ingest.url, job, batch(job, 1, events(20)));
+  });
+
+  const seen = (page: { items: { attempt: number; step: number; sample: number }[] }) =>
+    page.items.map(({ attempt, step, sample }) => [attempt, step, sample]);
+
+  test('each once, as it was told, in order', async () => {
+    const page = await read(job, 'predictions');
+    expect(seen(page)).toEqual(
+      [1, 1, 2].flatMap((attempt, index) => [0, 1].map((n) => [attempt, [10, 20, 20][index], n])),
+    );
+    const { type: _type, ...rest } = told(10, 1);
+    expect(page.items[1]).toEqual({ attempt: 1, ...rest, time: expect.stringMatching(/^\d{4}-.*Z$/) });
+    expect(page.continue).toBeNull();
+  });
+
+  test.each([
+    [
+      'step=10',
+      [
+        [1, 10, 0],
+        [1, 10, 1],
+      ],
+    ],
+    [
+      'step=20&attempt=2',
+      [
+        [2, 20, 0],
+        [2, 20, 1],
+      ],
+    ],
+    ['step=11', []],
+    [
+      'afterStep=10&attempt=1',
+      [
+        [1, 20, 0],
+        [1, 20, 1],
+      ],
+    ],
+  ])('%s', async (query, expected) => {
+    expect(seen(await read(job, `predictions?${query}`))).toEqual(expected);
+  });
+
+  test('in pages', async () => {
+    const first = await read(job, 'predictions?limit=3');
+    expect(seen(first)).toHaveLength(3);
+    const next = await read(job, `predictions?continue=${first.continue}`);
+    expect([...seen(first), ...seen(next)]).toEqual(seen(await read(job, 'predictions')));
+  });
+
+  test('they are no points, and a summary knows nothing of them', async () => {
+    expect((await read(job, 'points')).items.map(({ step }: { step: number }) => step)).toEqual([1, 11]);
+    expect(JSON.stringify(ingest.telemetry.summary(job.uid))).not.toContain('Answer of step');
+  });
+
+  test('with the job they are forgotten', async () => {
+    const gone = await openReporter(ingest.telemetry);
+    await post(ingest.url, gone, batch(gone, 1, [told(10, 0)]));
+    expect((await ingest.store.batches(0, 100, gone.uid)).map(({ payload }) => JSON.parse(payload))).toEqual([
+      [told(10, 0)],
+    ]);
+    ingest.telemetry.forgetJob(gone.uid);
+    await vi.waitFor(async () => expect(await ingest.store.batches(0, 100, gone.uid)).toEqual([]));
   });
 });
 

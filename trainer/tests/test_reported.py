@@ -19,6 +19,21 @@ GOOD: list[dict[str, Any]] = [
     {"type": "point", "step": 2**53 - 1, "epoch": None, "metrics": {"a": None, "b": 1e308}, "nonFinite": ["a"]},
     {"type": "evaluation", "step": 1, "evalLoss": None, "trainLoss": 0, "trainLossStep": 0, "metrics": {}},
     {"type": "checkpoint", "step": 1, "uri": "file:///c", "manifestSHA256": SHA, "verified": False},
+    {"type": "prediction", "step": 1, "sample": 0, "prompt": "", "expected": None, "generated": "", "scores": {}},
+    {
+        "type": "prediction",
+        "step": 1,
+        "sample": 4,
+        "row": 9,
+        "prompt": "x" * 4096,
+        "expected": "y",
+        "generated": "z",
+        "promptTokens": 3,
+        "generatedTokens": 1,
+        "finishReason": "length",
+        "scores": {"reward": None, "exact_match": 1},
+        "problem": "not JSON",
+    },
     {"type": "alert", "name": "Slow", "severity": "Info", "message": ""},
     {"type": "resumed", "step": 0, "uri": None, "rejected": [{"uri": "file:///c", "reason": "gone"}]},
     {"type": "resumed", "step": 7, "uri": "s3://b/c", "rejected": []},
@@ -38,6 +53,7 @@ def test_event_that_is_taken(event):
 POINT = {"type": "point", "step": 1, "metrics": {}}
 EVALUATION = {**GOOD[6]}
 CHECKPOINT = {**GOOD[7]}
+PREDICTION = {**GOOD[8]}
 
 WRONG = [
     (b"", "what is no event"),
@@ -55,6 +71,9 @@ WRONG = [
     ({"type": "stage", "stage": "Resting"}, "stage.stage: must be one of"),
     ({"type": "stage", "stage": "Holding"}, "stage.stage: must be one of"),
     ({"type": "stage", "stage": ["Training"]}, "stage.stage: must be one of"),
+    ({**PREDICTION, "generated": "x" * 4097}, "prediction.generated: must be a text of at most 4096 characters"),
+    ({**PREDICTION, "expected": 1}, "prediction.expected: must be a text of at most 4096 characters, or null"),
+    ({**PREDICTION, "finishReason": "eos"}, "prediction.finishReason: must be one of stop, length"),
     ({"type": "point", "metrics": {}}, "point.step: is missing; write a whole number of at least 0"),
     ({**POINT, "step": "x"}, "point.step: must be a whole number of at least 0, not 'x'"),
     ({**POINT, "step": True}, "point.step: must be a whole number"),

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { evaluationItems, pointItems } from '../history.ts';
+import { evaluationItems, pointItems, predictionItems } from '../history.ts';
 import { jobParams } from '../schema.ts';
 import { bearer } from '../bearer.ts';
 import type { ServerDependencies } from '../dependencies.ts';
@@ -10,17 +10,30 @@ interface JobRoute {
   Querystring: Record<string, string>;
 }
 
-const query = {
+const step = { type: 'string', pattern: '^[0-9]{1,15}$' } as const;
+
+/** A query that knows these members besides those of every page. */
+const queryOf = (more: object) => ({
   type: 'object',
   additionalProperties: false,
   properties: {
-    metric: { type: 'string', maxLength: 64 },
     attempt: { type: 'string', pattern: '^[1-9][0-9]{0,8}$' },
-    afterStep: { type: 'string', pattern: '^[0-9]{1,15}$' },
+    afterStep: step,
     limit: { type: 'string', pattern: '^[1-9][0-9]{0,4}$' },
     continue: { type: 'string', pattern: '^[0-9]{1,15}\\.[0-9]{1,4}$' },
+    ...more,
   },
-} as const;
+});
+
+/** Which page of what is asked for; a prediction is some kilobytes, a point some hundred bytes. */
+function pageOf({ attempt, afterStep, limit, continue: from }: JobRoute['Querystring'], most: number) {
+  return {
+    ...(attempt !== undefined && { attempt: Number(attempt) }),
+    ...(afterStep !== undefined && { afterStep: Number(afterStep) }),
+    ...(from !== undefined && { from }),
+    limit: Math.min(most, Number(limit ?? most / 10)),
+  };
+}
 
 /**
  * What was reported, for people: needs a Kubernetes token that may get the TrainingJob. A job that is not known and one that
@@ -63,24 +76,29 @@ export function readRoutes(server: FastifyInstance, dependencies: ServerDependen
     }
   }
 
-  const options = { schema: { params: jobParams, querystring: query }, onRequest: guard };
+  const options = (more: object) => ({
+    schema: { params: jobParams, querystring: queryOf(more) },
+    onRequest: guard,
+  });
+  const ofPoints = options({ metric: { type: 'string', maxLength: 64 } });
 
-  server.get<JobRoute>('/v1/jobs/:uid/points', options, async (request) => {
-    const { metric, attempt, afterStep, limit, continue: from } = request.query;
-    return pointItems(store, request.params.uid, {
-      ...(metric !== undefined && { metric }),
-      ...(attempt !== undefined && { attempt: Number(attempt) }),
-      ...(afterStep !== undefined && { afterStep: Number(afterStep) }),
-      ...(from !== undefined && { from }),
-      limit: Math.min(10_000, Number(limit ?? 1000)),
-    });
+  server.get<JobRoute>('/v1/jobs/:uid/points', ofPoints, async ({ params, query }) => {
+    const { metric } = query;
+    return pointItems(store, params.uid, { ...pageOf(query, 10_000), ...(metric !== undefined && { metric }) });
   });
 
-  server.get<JobRoute>('/v1/jobs/:uid/evaluations', options, async (request) => ({
+  server.get<JobRoute>('/v1/jobs/:uid/predictions', options({ step }), async ({ params, query }) =>
+    predictionItems(store, params.uid, {
+      ...pageOf(query, 1000),
+      ...(query['step'] !== undefined && { step: Number(query['step']) }),
+    }),
+  );
+
+  server.get<JobRoute>('/v1/jobs/:uid/evaluations', ofPoints, async (request) => ({
     items: await evaluationItems(store, telemetry, request.params.uid),
   }));
 
-  server.get<JobRoute>('/v1/jobs/:uid/checkpoints', options, async (request) => ({
+  server.get<JobRoute>('/v1/jobs/:uid/checkpoints', ofPoints, async (request) => ({
     items: (telemetry.summary(request.params.uid)?.checkpoints ?? []).map(
       ({ attempt, step, uri, manifestSHA256, verified, time }) => ({
         attempt,

@@ -65,6 +65,10 @@ def _texts(most: int, length: int) -> _Member:
     return _Member(fits, f"a list of at most {most} texts of at most {length} characters")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MOST_TEXT
+
+
 def _is_step(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_STEP
 
@@ -156,6 +160,19 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "trainLossStep": _Member(lambda value: value is None or _is_step(value), f"{_step.wanted} or null"),
         "metrics": _metrics,
         "nonFinite": _non_finite,
+    },
+    "prediction": {
+        "step": _step,
+        "sample": _step,
+        "row": _optional(_step),
+        "prompt": _text(_MOST_TEXT),
+        "expected": _Member(lambda value: value is None or _is_text(value), f"{_text(_MOST_TEXT).wanted}, or null"),
+        "generated": _text(_MOST_TEXT),
+        "promptTokens": _optional(_step),
+        "generatedTokens": _optional(_step),
+        "finishReason": _optional(_one_of(("stop", "length"))),
+        "scores": _metrics,
+        "problem": _optional(_text(_MOST_TEXT)),
     },
     "checkpoint": {
         "step": _step,
