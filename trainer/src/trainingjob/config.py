@@ -8,6 +8,7 @@ from trainingjob.fields import Fields, invalid
 from trainingjob.finetune.hubtarget import HubTarget, parse_target
 from trainingjob.finetune.parameters import FineTuneConfig, parse_finetune
 from trainingjob.finetune.words import flag, one_of
+from trainingjob.predictions import Predictions, parse_predictions
 from trainingjob.resuming import Resumable, parse_resume
 from trainingjob.scoring.best import Scoring
 from trainingjob.scoring.metric import parse_metric
@@ -90,6 +91,7 @@ class Config:
     output: Output
     scoring: Scoring
     early_stopping: EarlyStopping | None
+    predictions: Predictions | None
     resume: tuple[Resumable, ...] | None
     agent: AgentDurations
     raw: dict[str, Any]
@@ -119,6 +121,7 @@ def parse_config(value: Any) -> Config:
         output=_output(fields.get("output"), trainer),
         scoring=_scoring(fields.get("scoring"), trainer),
         early_stopping=_early_stopping(fields.get("earlyStopping"), trainer),
+        predictions=_predictions(fields.get("predictions"), trainer),
         resume=parse_resume(fields.get("resume")),
         agent=parse_agent(fields.get("agent")),
         raw=value,
@@ -249,6 +252,13 @@ def _early_stopping(value: Any, trainer: TabularConfig | FineTuneConfig | Custom
         raise invalid("earlyStopping: the program of a custom job decides itself when it ends; leave it out")
     if found is not None and isinstance(trainer, TabularConfig) and trainer.family.steps is None:
         raise invalid(f"earlyStopping: {trainer.family.name} is fitted at once and cannot stop early; leave it out")
+    return found
+
+
+def _predictions(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Predictions | None:
+    found = parse_predictions(value)
+    if value is not None and not isinstance(trainer, FineTuneConfig):
+        raise invalid("predictions: are those of a language model; leave them out, or train one with trainer.fineTune")
     return found
 
 

@@ -25,11 +25,13 @@ from trainingjob.storage.manifest import sha256
 class Prepared:
     """Rows to train on and rows that are held out, as the method's trainer takes them; `sha256` is the file's.
 
+    `held_out_rows` are the held-out rows as they were before they became tokens, by their numbers in the file, from 1.
     `tokens` and `trained_tokens` are those of the rows to train on, once through; what a model answers by itself is not known.
     """
 
     train: list[Row]
     held_out: list[Row]
+    held_out_rows: list[tuple[int, Row]]
     sha256: str
     tokens: int
     trained_tokens: int | None
@@ -73,7 +75,8 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
         notes.append(f"{done.shortened} rows were longer than {parameters.max_length} tokens and were cut there")
     if len(rows) > len(done.kept):
         notes.append(f"{len(rows) - len(done.kept)} rows were left out, because nothing in them is trained on")
-    prepared = Prepared(train, held_out, sha, tokens, None if answered else trained, tuple(notes))
+    texts = [(done.kept[index] + 1, rows[done.kept[index]]) for index in split.held_out]
+    prepared = Prepared(train, held_out, texts, sha, tokens, None if answered else trained, tuple(notes))
     reporting.emit({"type": "dataset", **prepared.event()})
     return prepared
 

@@ -12,6 +12,7 @@ from trainingjob import earlystopping, reporting
 from trainingjob.earlystopping import EarlyStopping
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.eventfiles import copy_event_files
+from trainingjob.finetune.predict import Predictor
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.resume import write_base
 from trainingjob.finetune.source import Base
@@ -42,6 +43,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
     uploads: Uploads
     logs: Path
     rule: EarlyStopping | None
+    predictor: Predictor | None
     stopped: bool = False
     _saved: int = 0
     _train_loss: float | None = None
@@ -92,9 +94,12 @@ class Life(TrainerCallback):  # type: ignore[misc]
         state: TrainerState,
         control: TrainerControl,
         metrics: dict[str, float] | None = None,
+        model: Any = None,
         **_: Any,
     ) -> None:
         step, found = state.global_step, evaluation_metrics(metrics or {})
+        if self.predictor is not None:
+            found |= self.predictor.predict(step, model)
         measured = found.get("eval/loss", found.get("eval/reward", math.nan))
         loss = found.get("eval/loss", math.nan)
         self._require_metrics(sorted(found))

@@ -10,6 +10,7 @@ from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import memory
+from trainingjob.finetune.answers import Judge
 from trainingjob.finetune.callbacks import callback_classes
 from trainingjob.finetune.dataset import Prepared, prepare
 from trainingjob.finetune.eventfiles import copy_event_files
@@ -18,6 +19,7 @@ from trainingjob.finetune.learningrate import LearningRate
 from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.predict import Predictor
 from trainingjob.finetune.publish import Trained, publish
 from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
@@ -68,6 +70,8 @@ def train(config: Config, version: str) -> ExitCode:
     # What is not in the image is said before anything is paid for.
     callback_classes(finetune.callbacks)
     check_trackers(finetune.parameters.report_to)
+    if config.predictions is not None:
+        Judge(config.predictions.json_schema)
     claim_repository(config)
     enter("Downloading", finetune.model.source)
     base = base_model(finetune.model)
@@ -124,7 +128,11 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     trainer.args.lr_scheduler_kwargs = library_kwargs(
         finetune.parameters.lr_scheduler_type, finetune.parameters.lr_scheduler_kwargs, total, trainer.args.warmup_steps
     )
-    every = _totals(training, total, trainer.args.warmup_steps)
+    predictor = None
+    if config.predictions is not None:
+        rows, length = prepared.held_out_rows, finetune.parameters.max_length
+        predictor = Predictor(config.predictions, rows, trainer, training.tokenizer, length)
+    every = _totals(training, total, trainer.args.warmup_steps, predictor)
     start = None
     if training.resumable is not None:
         start, progress, step = resume(
@@ -144,6 +152,7 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
         uploads=uploads,
         logs=training.logs,
         rule=config.early_stopping,
+        predictor=predictor,
     )
     trainer.args.run_name = config.job.name
     trainer.add_callback(Reports(samples))
@@ -168,7 +177,7 @@ def _ended_early(config: Config, progress: Progress, total: int) -> bool:
     return True
 
 
-def _totals(training: _Training, total: int, warmup: int) -> int:
+def _totals(training: _Training, total: int, warmup: int, predictor: Predictor | None) -> int:
     """Reports what the run will be, before its first step, and says how many steps lie between evaluations."""
     config, parameters = training.config, training.finetune.parameters
     wanted = config.evaluation_every_steps or max(1, total // 10)
@@ -179,6 +188,8 @@ def _totals(training: _Training, total: int, warmup: int) -> int:
     asked = parameters.warmup_steps
     if asked is not None and asked > warmup:
         notes.append(f"warm-up of {asked} steps was clamped to the run's {total}")
+    if predictor is not None:
+        notes.append(predictor.note())
     notes.append(f"parameters: {parameters}, warm-up of {warmup} steps")
     for note in notes:
         print(note, flush=True)  # noqa: T201
