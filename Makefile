@@ -8,7 +8,7 @@ PYTHON_BIN := .venv/bin
 install: node_modules/.installed
 	@./trainer/install.sh
 
-# What training language models needs besides, 2.7 GB.
+# What training language models and neural networks needs besides, 2.7 GB.
 finetune: install
 	@./trainer/install.sh finetune
 
@@ -21,11 +21,11 @@ node_modules/.installed: package.json package-lock.json
 
 # TYPE=svm_regression runs a tabular job of that type, ROWS and ROUNDS make it longer; JOB=sft, cpt, dpo, orpo or rlhf fine-tunes a language
 # model; KEEP=1 leaves everything running until Ctrl-C; TELEMETRY=pull lets the operator call the pod.
-demo: install $(if $(filter-out tabular,$(JOB)),finetune)
+demo: install $(if $(filter-out tabular,$(JOB))$(filter keras_%,$(TYPE)),finetune)
 	@exec node test/demo/main.ts
 
 # Every tabular type through operator and simulator: its metric beside that of its library alone, seconds, cost.
-types: install
+types: finetune
 	@exec node test/demo/types.ts
 
 test: install

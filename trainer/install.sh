@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the Python environment ../.venv with exactly the pinned packages. Does nothing for what is there already.
-# Each argument adds a list of requirements/: "finetune" is what training language models needs, "lightning" what the tests of the
+# Each argument adds a list of requirements/: "finetune" is what training language models and neural networks needs, "lightning" what the tests of the
 # callback for Lightning need besides.
 set -eu
 cd "$(dirname "$0")"

@@ -65,6 +65,20 @@ export const tabularDefaults = {
     tol: '0.001',
     randomState: 42,
   },
+  keras: {
+    layers: [
+      { type: 'Dense', units: 64, activation: 'relu', kernelInitializer: 'glorot_uniform' },
+      { type: 'Dense', units: 32, activation: 'relu', kernelInitializer: 'glorot_uniform' },
+    ],
+    optimizer: 'adam',
+    learningRate: '0.001',
+    learningRateSchedule: 'Constant',
+    weightDecay: '0.004',
+    momentum: '0',
+    batchSize: 32,
+    epochs: 100,
+    randomState: 42,
+  },
 } as const satisfies Readonly<Record<string, { readonly [Name in keyof Parameters]: Parameters[Name] | null }>>;
 
 /** What the presets of LightGBM put in the place of its defaults. */

@@ -185,7 +185,7 @@ nEstimators?: number
  */
 maxDepth?: number
 /**
- * Of xgboost, lightgbm and catboost. Shrinkage of each round. Default: 0.1 (xgboost, lightgbm), 0.03 (catboost).
+ * Of xgboost, lightgbm, catboost and keras. Shrinkage of each round; in keras the rate of the optimizer. Default: 0.1 (xgboost, lightgbm), 0.03 (catboost), 0.001 (keras).
  */
 learningRate?: string
 /**
@@ -213,7 +213,7 @@ regAlpha?: string
  */
 regLambda?: string
 /**
- * Of xgboost, lightgbm, catboost, random_forest and svm. Seed of the model's own chances. Default: 42.
+ * Of xgboost, lightgbm, catboost, random_forest, svm and keras. Seed of the model's own chances. Default: 42.
  */
 randomState?: number
 /**
@@ -316,6 +316,55 @@ epsilon?: string
  * Of svm. When the fit is good enough to end. Default: 0.001.
  */
 tol?: string
+/**
+ * Of keras. Hidden layers, first to last; the columns go in before them, and a layer for the target follows. Default: Dense 64 relu glorot_uniform, Dense 32 relu glorot_uniform.
+ */
+layers?: {
+/**
+ * Dense has weights; Dropout leaves out a share of the units before it, in training alone, at random.
+ */
+type: ("Dense" | "Dropout")
+/**
+ * Outputs of a Dense layer.
+ */
+units?: number
+/**
+ * What a Dense layer makes of each of its sums.
+ */
+activation?: ("relu" | "leaky_relu" | "elu" | "selu" | "gelu" | "silu" | "tanh" | "sigmoid" | "linear")
+/**
+ * How the weights of a Dense layer begin; glorot_uniform when absent.
+ */
+kernelInitializer?: ("glorot_uniform" | "glorot_normal" | "he_uniform" | "he_normal" | "lecun_uniform" | "lecun_normal" | "random_uniform" | "random_normal")
+/**
+ * Share of the units that a Dropout layer leaves out, between 0 and 1.
+ */
+rate?: string
+}[]
+/**
+ * Of keras. How weights follow from gradients. Default: adam.
+ */
+optimizer?: ("adam" | "adamw" | "nadam" | "rmsprop" | "sgd")
+/**
+ * Of keras. What becomes of the learning rate: Constant keeps it; CosineDecay and PolynomialDecay (a straight line) bring it to zero at the last epoch. Default: Constant.
+ */
+learningRateSchedule?: ("Constant" | "CosineDecay" | "PolynomialDecay")
+/**
+ * Of keras. What adamw takes from each weight, as a share of it times the learning rate. Default: 0.004.
+ */
+weightDecay?: string
+/**
+ * Of keras. Share of its last step that sgd adds to each. Default: 0.
+ */
+momentum?: string
+/**
+ * Of keras. Rows whose mean gradient is one update of the weights. Default: 32.
+ */
+batchSize?: number
+/**
+ * Of keras. Times that all training rows are seen; one epoch is one step. Default: 100.
+ */
+epochs?: number
 }
 }
 /**

@@ -23,7 +23,11 @@ const modelFiles: Readonly<Record<string, string>> = {
   catboost: 'model.cbm',
   random_forest: 'model.skops',
   svm: 'model.skops',
+  keras: 'model.keras',
 };
+
+/** The parameter that says how many steps there are, where it is not `nEstimators`. */
+const stepsOf: Readonly<Record<string, string>> = { catboost: 'iterations', keras: 'epochs' };
 
 export function splitType(modelType: string): { readonly family: string; readonly task: string } {
   const task = Object.keys(dataOf).find((name) => modelType.endsWith(`_${name}`)) ?? '';
@@ -63,7 +67,7 @@ export function tableJob(root: string, modelType: string | undefined, { rows, ro
     };
   }
   if (rounds !== undefined) {
-    const steps = family === 'catboost' ? 'iterations' : 'nEstimators';
+    const steps = stepsOf[family] ?? 'nEstimators';
     const chosen = manifest.spec.trainer.tabular;
     chosen['parameters'] = { ...((chosen['parameters'] ?? tabular['parameters']) as object), [steps]: rounds };
   }

@@ -39,13 +39,18 @@ function inline(value: unknown): string {
   return `{${members.join(', ')}}`;
 }
 
+/** Words, or layers, each by the words that it has. */
+function listed(values: readonly unknown[]): string {
+  return values.map((each) => (typeof each === 'string' ? each : Object.values(each ?? {}).join(' '))).join(', ');
+}
+
 /** A parameter has a default in each family of tabular models, or method, that has it: one word where all agree. */
 function each(kind: string, defaults: Readonly<Record<string, object>>): Readonly<Record<string, string>> {
   const found: Record<string, Map<string, string[]>> = {};
   for (const [family, parameters] of Object.entries(defaults))
     for (const [name, value] of Object.entries(parameters)) {
       const words = (found[`.trainer.${kind}.parameters.${name}`] ??= new Map());
-      const word = String(value ?? 'none');
+      const word = Array.isArray(value) ? listed(value as readonly unknown[]) : String(value ?? 'none');
       words.set(word, [...(words.get(word) ?? []), family]);
     }
   return Object.fromEntries(

@@ -18,7 +18,8 @@ def interrupted(
     folder: Path, config: dict[str, Any], at: int, *, requests: tuple[int, ...] = (), family: str = "xgboost"
 ) -> Finished:
     """What a run leaves that ends in round `at`, after it was asked for checkpoints in the rounds `requests`."""
-    boosting: Any = family_module(family).Boosting  # type: ignore[attr-defined]
+    module: Any = family_module(family)
+    boosting: Any = module.Training if family == "keras" else module.Boosting
     whole = boosting.advance
     wanted = folder / "checkpoint-request"
 

@@ -21,6 +21,7 @@ from trainingjob.tabular.hyperparameters import (
     WordOrDecimal,
     python_name,
 )
+from trainingjob.tabular.layers import Layers
 from trainingjob.tabular.parameters import TabularConfig
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,10 @@ def of(model_type, **members):
 
 def set_for(model_type, **members):
     return of(model_type, parameters=members)
+
+
+def dense(units: int, activation: str = "relu") -> dict[str, Any]:
+    return {"type": "Dense", "units": units, "activation": activation}
 
 
 WRONG = [
@@ -87,6 +92,39 @@ WRONG = [
         of("svm_regression", preprocessing={"encoding": "Native"}),
         "encoding: svm cannot train on categories as they are",
     ),
+    (set_for("keras_regression", layers=[]), "layers: must be a list of layers, such as [{type: Dense, units: 64,"),
+    (set_for("keras_regression", layers=[dense(4)] * 33), "layers: has 33 layers; write at most 32"),
+    (
+        set_for("keras_regression", layers=[{"type": "Dropout", "rate": "0.5"}]),
+        "layers: begins with Dropout, which goes",
+    ),
+    (set_for("keras_regression", layers=[{"type": "dense"}]), "layers[0].type: must be one of Dense, Dropout"),
+    (set_for("keras_regression", layers=[{"type": "Dense"}]), "layers[0].units: is missing"),
+    (set_for("keras_regression", layers=[dense(0)]), "layers[0].units: must be a whole number of at least 1, not 0"),
+    (set_for("keras_regression", layers=[dense(5000)]), "layers[0].units: must be at most 4096, not 5000"),
+    (set_for("keras_regression", layers=[dense(4, "rely")]), "layers[0].activation: must be one of relu,"),
+    (
+        set_for("keras_regression", layers=[{**dense(4), "rate": "0.5"}]),
+        "layers[0].rate: goes with type Dropout, not with",
+    ),
+    (set_for("keras_regression", layers=[{**dense(4), "name": "a"}]), "layers[0].name: is not known."),
+    (set_for("keras_regression", layers=[dense(4), {"type": "Dropout"}]), "layers[1].rate: is missing"),
+    *(
+        (
+            set_for("keras_regression", layers=[dense(4), {"type": "Dropout", "rate": rate}]),
+            f"layers[1].rate: must be {what}",
+        )
+        for rate in ("0", "1", "1.5", "half")
+        for what in [f"a number between 0 and 1, such as \"0.5\", not '{rate}'"]
+    ),
+    (
+        set_for("keras_regression", layers=[dense(4), {"type": "Dropout", "rate": "0.5", "units": 4}]),
+        "layers[1].units: goes with type Dense, not with Dropout; leave it out",
+    ),
+    (set_for("keras_regression", weightDecay="0.1"), "weightDecay: goes with optimizer adamw, not with adam; leave it"),
+    (set_for("keras_regression", momentum="0.9"), "momentum: goes with optimizer sgd, not with adam; leave it out"),
+    (set_for("keras_regression", nEstimators=5), "nEstimators: is a parameter of xgboost, lightgbm and random_forest"),
+    (of("keras_regression", preprocessing={"imputing": "Native"}), "imputing: keras cannot train on missing values"),
     (of("xgboost_regression", classWeight="Balanced"), "classWeight: goes with a classification"),
 ]
 
@@ -117,7 +155,7 @@ def test_operator_and_trainer_have_the_same_defaults_and_presets():
         console.log(JSON.stringify([tabularDefaults, tabularPresets]));
     """)
     for name, family in FAMILIES.items():
-        mine = {entry.name: entry.default for entry in family.hyperparameters.known}
+        mine = {entry.name: default_of(entry) for entry in family.hyperparameters.known}
         assert {"preset": "Default", **mine} == {"preset": "Default", **defaults.pop(name)}
     assert defaults == {}
     assert presets == FAMILIES["lightgbm"].hyperparameters.presets
@@ -126,7 +164,7 @@ def test_operator_and_trainer_have_the_same_defaults_and_presets():
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_parameters_that_the_operator_fills_in_are_taken(model_type):
     family = next(family for name, family in FAMILIES.items() if model_type.startswith(f"{name}_"))
-    filled = {entry.name: entry.default for entry in family.hyperparameters.known if entry.default is not None}
+    filled = {entry.name: default_of(entry) for entry in family.hyperparameters.known if entry.default is not None}
     found, alone = (parse_config(set_for(model_type, **given)).trainer for given in (filled, {}))
     assert isinstance(found, TabularConfig)
     assert isinstance(alone, TabularConfig)
@@ -141,13 +179,20 @@ def chosen_for(entry: Hyperparameter) -> Any:
         return next(word for word in entry.known if word != entry.default)
     if isinstance(entry, Flag):
         return not entry.default
+    if isinstance(entry, Layers):
+        return [dense(5), {"type": "Dropout", "rate": "0.25"}]
     return "0.515625"
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_every_parameter_of_a_family_lands_in_the_configuration(family):
     # Parameters that go with others.
-    company = {"degree": {"kernel": "poly"}, "coef0": {"kernel": "sigmoid"}}
+    company = {
+        "degree": {"kernel": "poly"},
+        "coef0": {"kernel": "sigmoid"},
+        "weightDecay": {"optimizer": "adamw"},
+        "momentum": {"optimizer": "sgd"},
+    }
     for entry in family.hyperparameters.known:
         value = chosen_for(entry)
         given = {entry.name: value, **company.get(entry.name, {})}
@@ -155,6 +200,9 @@ def test_every_parameter_of_a_family_lands_in_the_configuration(family):
         found = parse_config(tabular(modelType=f"{family.name}_{task}", parameters=given)).trainer
         assert isinstance(found, TabularConfig)
         got = found.parameters[python_name(entry.name)]
+        if isinstance(entry, Layers):
+            assert got == [{**dense(5), "kernel_initializer": "glorot_uniform"}, {"type": "Dropout", "rate": 0.25}]
+            continue
         assert got == (float(value) if isinstance(entry, (Decimal, WordOrDecimal)) else value)
         for other in family.hyperparameters.known:
             if other.name not in given and other.default is not None:
@@ -162,6 +210,8 @@ def test_every_parameter_of_a_family_lands_in_the_configuration(family):
 
 
 def default_number(entry: Hyperparameter) -> Any:
+    if isinstance(entry, Layers):
+        return [{python_name(name): value for name, value in layer.items()} for layer in entry.default]
     try:
         return float(entry.default or "")
     except ValueError:
@@ -213,8 +263,7 @@ def test_resource_says_the_families_and_defaults_of_each_parameter():
         by_default: dict[str, list[str]] = {}
         for family in families:
             (entry,) = (entry for entry in FAMILIES[family].hyperparameters.known if entry.name == name)
-            default = "none" if entry.default is None else str(entry.default)
-            by_default.setdefault(default.lower() if isinstance(entry, Flag) else default, []).append(family)
+            by_default.setdefault(in_words(entry.default), []).append(family)
         several = ", ".join(f"{default} ({', '.join(those)})" for default, those in by_default.items())
         assert description.endswith(f"Default: {several if len(by_default) > 1 else next(iter(by_default))}.")
 
@@ -222,7 +271,7 @@ def test_resource_says_the_families_and_defaults_of_each_parameter():
 def test_page_states_defaults_presets_and_memory():
     page = (ROOT / "docs" / "tabular.md").read_text()
     for name, family in FAMILIES.items():
-        said = ", ".join(f"{entry.name} {stated(entry.default)}" for entry in family.hyperparameters.known)
+        said = ", ".join(f"{entry.name} {in_words(entry.default)}" for entry in family.hyperparameters.known)
         assert f"| {name} | {said} |" in page
         for preset, changed in family.hyperparameters.presets.items():
             if changed:
@@ -232,7 +281,14 @@ def test_page_states_defaults_presets_and_memory():
         assert len(sized) == 1
 
 
-def stated(default: Any) -> str:
+def default_of(entry: Hyperparameter) -> Any:
+    """As JSON has it."""
+    return list(entry.default) if isinstance(entry, Layers) else entry.default
+
+
+def in_words(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(" ".join(str(value) for value in layer.values()) for layer in default)
     return "none" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 

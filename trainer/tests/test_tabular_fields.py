@@ -12,7 +12,13 @@ from trainingjob.tabular.families.known import FAMILIES
 
 # What a run leaves that a field can change: figures and predictions, notes and lists of columns.
 SEEN = ("metrics.json", "predictions.csv", "schema.json", "pipeline.json")
-STEPS = {"xgboost": "nEstimators", "lightgbm": "nEstimators", "catboost": "iterations", "random_forest": "nEstimators"}
+STEPS = {
+    "xgboost": "nEstimators",
+    "lightgbm": "nEstimators",
+    "catboost": "iterations",
+    "random_forest": "nEstimators",
+    "keras": "epochs",
+}
 
 
 def rows():
@@ -198,8 +204,24 @@ CHANGES: dict[str, dict[str, Any]] = {
         "tol": "0.5",
         "randomState": 5,
     },
+    "keras": {
+        "layers": [{"type": "Dense", "units": 8, "activation": "relu"}],
+        "optimizer": "sgd",
+        "learningRate": "0.01",
+        "learningRateSchedule": "CosineDecay",
+        "weightDecay": "0.9",
+        "momentum": "0.9",
+        "batchSize": 16,
+        "epochs": 5,
+        "randomState": 5,
+    },
 }
-BESIDE = {("svm", "degree"): {"kernel": "poly"}, ("svm", "coef0"): {"kernel": "poly"}}
+BESIDE = {
+    ("svm", "degree"): {"kernel": "poly"},
+    ("svm", "coef0"): {"kernel": "poly"},
+    ("keras", "weightDecay"): {"optimizer": "adamw"},
+    ("keras", "momentum"): {"optimizer": "sgd"},
+}
 REGRESSION = {("svm", "epsilon")}
 
 
@@ -210,6 +232,38 @@ def test_parameter_changes_something(family, name, data, lab):
     before = lab.outcome(job(data, family, task, beside, {}))
     after = lab.outcome(job(data, family, task, {**beside, name: CHANGES[family][name]}, {}))
     assert before != after
+
+
+LAYER = {"type": "Dense", "units": 6, "activation": "relu", "kernelInitializer": "glorot_uniform"}
+LAYERS: dict[str, list[dict[str, Any]]] = {
+    "type": [LAYER, {"type": "Dropout", "rate": "0.5"}],
+    "units": [{**LAYER, "units": 7}],
+    "activation": [{**LAYER, "activation": "tanh"}],
+    "kernelInitializer": [{**LAYER, "kernelInitializer": "random_normal"}],
+    "rate": [LAYER, {"type": "Dropout", "rate": "0.1"}],
+}
+
+
+def test_every_member_of_a_layer_changes_something(data, lab):
+    items = crd_properties()["parameters"]["properties"]["layers"]["items"]
+    assert set(LAYERS) == set(items["properties"])
+    stacks = [[LAYER], *LAYERS.values()]
+    outcomes = {lab.outcome(job(data, "keras", "binary_classification", {"layers": stack}, {})) for stack in stacks}
+    assert len(outcomes) == len(stacks)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("optimizer", ("adam", "adamw", "nadam", "rmsprop", "sgd")),
+        ("learningRateSchedule", ("Constant", "CosineDecay", "PolynomialDecay")),
+    ],
+)
+def test_every_word_means_something_of_its_own(name, words, data, lab):
+    known = {entry.name: entry for entry in FAMILIES["keras"].hyperparameters.known}
+    assert getattr(known[name], "known") == words  # noqa: B009
+    outcomes = {lab.outcome(job(data, "keras", "binary_classification", {name: word}, {})) for word in words}
+    assert len(outcomes) == len(words)
 
 
 def test_the_list_of_parameters_is_whole():

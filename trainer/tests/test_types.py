@@ -23,6 +23,12 @@ SETS = {
     "binary_classification": ["breast_cancer"],
     "multiclass_classification": ["wine", "digits"],
 }
+DROPOUT = [
+    {"type": "Dense", "units": 8, "activation": "relu"},
+    {"type": "Dropout", "rate": "0.3"},
+    {"type": "Dense", "units": 4, "activation": "tanh"},
+    {"type": "Dropout", "rate": "0.1"},
+]
 CASES = [(model_type, name) for model_type in MODEL_TYPES for name in SETS[split_type(model_type)[1]]]
 ITERATIVE = [model_type for model_type in MODEL_TYPES if split_type(model_type)[0].steps is not None]
 
@@ -99,6 +105,7 @@ def test_interrupted_run_gives_what_a_whole_one_gives(model_type, tmp_path):
         "xgboost": {"nEstimators": 20, "subsample": "0.5", "colsampleBytree": "0.5"},
         "lightgbm": {"nEstimators": 20, "featureFraction": "0.5", "baggingFraction": "0.5"},
         "catboost": {"iterations": 20, "depth": 3, "rsm": "0.5"},
+        "keras": {"layers": DROPOUT, "learningRateSchedule": "CosineDecay", "batchSize": 128, "epochs": 20},
     }
     runs = []
     for kind in ("whole", "interrupted"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainingjob.fields import Fields, invalid, nearest
+from trainingjob.tabular.layers import Layers
 
 MOST_SEED = 2**32 - 1
 # Libraries compute in single precision.
@@ -93,7 +94,7 @@ class Flag:
         return fields.boolean(self.name, default)
 
 
-Hyperparameter = Integer | Decimal | Choice | WordOrDecimal | Flag
+Hyperparameter = Integer | Decimal | Choice | WordOrDecimal | Flag | Layers
 Values = Mapping[str, Any]
 
 

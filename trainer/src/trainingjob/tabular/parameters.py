@@ -125,6 +125,12 @@ def _check_idle(config: TabularConfig, given: frozenset[str]) -> None:
         raise invalid(
             f"{where}.baggingFraction: goes with a baggingFreq above 0; leave it out, or write baggingFreq: 1"
         )
+    if config.family.name == "keras":
+        for name, optimizer in (("weightDecay", "adamw"), ("momentum", "sgd")):
+            if name in given and chosen["optimizer"] != optimizer:
+                raise invalid(
+                    f"{where}.{name}: goes with optimizer {optimizer}, not with {chosen['optimizer']}; leave it out"
+                )
     if config.family.name != "svm":
         return
     kernel = chosen["kernel"]

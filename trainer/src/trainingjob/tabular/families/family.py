@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from trainingjob.fields import invalid
 from trainingjob.tabular.data.column import Floats
 from trainingjob.tabular.predicted import Predicted
 
@@ -70,9 +71,19 @@ class FamilyModule(Protocol):
 
 
 def family_module(name: str) -> FamilyModule:
-    """The module of a family; its library is imported with it."""
+    """The module of a family; its library is imported with it.
+
+    Raises:
+        TrainingError: exit code 2, when the library is not installed.
+    """
     module = {"random_forest": "randomforest"}.get(name, name)
-    return cast(FamilyModule, importlib.import_module(f"trainingjob.tabular.families.{module}"))
+    try:
+        return cast(FamilyModule, importlib.import_module(f"trainingjob.tabular.families.{module}"))
+    except ModuleNotFoundError as error:
+        extra = "keras" if name == "keras" else "tabular"
+        raise invalid(
+            f"trainer.tabular.modelType: {name} needs {error.name}, which is not in this image; install trainingjob[{extra}]"
+        ) from error
 
 
 def threads() -> int:

@@ -10,10 +10,12 @@ from trainingjob.tabular.hyperparameters import (
     Choice,
     Decimal,
     Flag,
+    Hyperparameter,
     Hyperparameters,
     Integer,
     WordOrDecimal,
 )
+from trainingjob.tabular.layers import Layers
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class Family:
     native_categories: bool = False
 
 
-def _family_parameters(
-    *known: Integer | Decimal | Choice | WordOrDecimal | Flag, **presets: dict[str, object]
-) -> Hyperparameters:
+def _family_parameters(*known: Hyperparameter, **presets: dict[str, object]) -> Hyperparameters:
     return Hyperparameters(known, {"Default": {}, **presets} if presets else {})
+
+
+def _dense(units: int) -> dict[str, object]:
+    return {"type": "Dense", "units": units, "activation": "relu", "kernelInitializer": "glorot_uniform"}
 
 
 _SEED = Integer("randomState", 42, 0, MOST_SEED)
@@ -173,6 +177,25 @@ FAMILIES: Mapping[str, Family] = {
                 Decimal("coef0", "0", least=-1e38),
                 Decimal("epsilon", "0.1"),
                 Decimal("tol", "0.001", above=True),
+                _SEED,
+            ),
+        ),
+        Family(
+            name="keras",
+            library="keras",
+            model_file="model.keras",
+            steps="epochs",
+            bytes_per_number=30,
+            scaling="Standard",
+            hyperparameters=_family_parameters(
+                Layers("layers", (_dense(64), _dense(32))),
+                Choice("optimizer", "adam", ("adam", "adamw", "nadam", "rmsprop", "sgd")),
+                Decimal("learningRate", "0.001", above=True),
+                Choice("learningRateSchedule", "Constant", ("Constant", "CosineDecay", "PolynomialDecay")),
+                Decimal("weightDecay", "0.004"),
+                Decimal("momentum", "0", most=1),
+                Integer("batchSize", 32, 1, 1_000_000),
+                Integer("epochs", 100, 1, 1_000_000),
                 _SEED,
             ),
         ),
