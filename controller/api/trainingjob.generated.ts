@@ -80,13 +80,17 @@ trustRemoteCode?: boolean
  */
 dataset: {
 /**
- * Where they lie, as JSON, JSON lines, CSV or Parquet, the first three also with gzip; file:// is a path in the pod, s3:// a bucket, and hf:// a file of a data set at the Hugging Face Hub.
+ * Where they lie, as JSON, JSON lines, CSV or Parquet, the first three also with gzip; file:// is a path in the pod, s3:// a bucket, hf:// a file of a data set at the Hugging Face Hub, and https:// any server. What follows a '?' there is taken for a key; it is shown in no status, event or log.
  */
 source: string
 /**
  * Commit, branch or tag of a data set at the Hub; main when absent.
  */
 revision?: string
+/**
+ * SHA-256 that the file must have, 64 hexadecimal digits in small letters; a file with another one is not trained on. Any when absent.
+ */
+sha256?: string
 /**
  * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
  */
@@ -318,9 +322,17 @@ modelType: ("xgboost_regression" | "xgboost_binary_classification" | "xgboost_mu
  */
 dataset: {
 /**
- * Where the file lies; its ending says whether it is Parquet (.parquet, .pq), Excel (.xlsx, .xls, .xlsm, .xlsb, .ods) or CSV (any other). file:// is a path in the pod, as a rule on the network volume, and s3:// a bucket.
+ * Where the file lies; its ending says whether it is Parquet (.parquet, .pq), Excel (.xlsx, .xls, .xlsm, .xlsb, .ods) or CSV (any other). file:// is a path in the pod, as a rule on the network volume, s3:// a bucket, hf:// a file of a data set at the Hugging Face Hub, and https:// any server. What follows a '?' there is taken for a key; it is shown in no status, event or log.
  */
 source: string
+/**
+ * Commit, branch or tag of a data set at the Hub; main when absent.
+ */
+revision?: string
+/**
+ * SHA-256 that the file must have, 64 hexadecimal digits in small letters; a file with another one is not trained on. Any when absent.
+ */
+sha256?: string
 /**
  * Secret of the job's own namespace with the key of this bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and where needed AWS_SESSION_TOKEN; its AWS_REGION and AWS_ENDPOINT_URL go before spec.storage.s3. The key in spec.trainer.env when absent.
  */
@@ -1065,7 +1077,14 @@ tokens?: number
  * How many of them count in the loss.
  */
 trainedTokens?: number
+/**
+ * Of the file.
+ */
 sha256?: string
+/**
+ * Commit of a data set at the Hub.
+ */
+revision?: string
 }
 /**
  * How far the training is; unknown parts are absent.

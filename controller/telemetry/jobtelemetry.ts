@@ -76,6 +76,7 @@ export interface JobTelemetry {
     readonly tokens?: number;
     readonly trainedTokens?: number;
     readonly sha256: string;
+    readonly revision?: string;
   };
   readonly metrics: readonly MetricSummary[];
   readonly losses: LossWindow;

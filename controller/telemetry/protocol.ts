@@ -107,6 +107,7 @@ export type AgentEvent = Timed &
         readonly tokens?: number;
         readonly trainedTokens?: number;
         readonly sha256: string;
+        readonly revision?: string;
       }
     | {
         readonly type: 'point';

@@ -73,6 +73,7 @@ const events: Readonly<Record<string, object>> = {
     tokens: step,
     trainedTokens: step,
     sha256,
+    revision: { type: 'string', maxLength: 128 },
   }),
   point: event('point', ['step', 'metrics'], { step, epoch: number, metrics, nonFinite }),
   evaluation: event('evaluation', ['step', 'evalLoss', 'trainLoss', 'trainLossStep', 'metrics'], {

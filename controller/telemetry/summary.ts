@@ -92,12 +92,8 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
         ...(event.evaluationEverySteps !== undefined && { evaluationEverySteps: event.evaluationEverySteps }),
       });
     case 'dataset': {
-      const { samples, trainSamples, evalSamples, tokens, trainedTokens, sha256 } = event;
-      const counted = {
-        ...(tokens !== undefined && { tokens }),
-        ...(trainedTokens !== undefined && { trainedTokens }),
-      };
-      return { ...job, dataset: { samples, trainSamples, evalSamples, ...counted, sha256 } };
+      const { type: _type, time: _time, ...dataset } = event;
+      return { ...job, dataset };
     }
     case 'point':
       return afterPoint(job, event, atMs);

@@ -135,6 +135,8 @@ describe('where the words go', () => {
   });
 });
 
+const signed = 'https://data.example.com/rows.csv?X-Signature=AbCd%2BEf0123456789&X-Expires=3600';
+
 describe('secrets in the words (I9)', () => {
   const env = [
     { name: 'TOKEN', valueFrom: { secretKeyRef: { name: 'hub', key: 'token' } } },
@@ -168,6 +170,17 @@ describe('secrets in the words (I9)', () => {
     };
     const account = { lastLines: async () => ['key of-AWS_SECRET_ACCESS_KEY'] };
     expect(await lastWords({ clock: new ManualClock(), account, secrets }, stored, 'pod1')).toEqual(['key [hidden]']);
+  });
+
+  test('what signs the address of the data is hidden, what is short in it is not', async () => {
+    const fineTune = { method: 'SFT' as const, model: { source: 'file:///model' }, dataset: { source: signed } };
+    const { job: fetched } = snapshot({ spec: { trainer: { fineTune } } });
+    const account = { lastLines: async () => [`GET ${signed}`, 'AbCd+Ef0123456789 3600'] };
+    const secrets = { readSecretKey: () => Promise.reject(new Error('no Secret is named')) };
+    expect(await lastWords({ clock: new ManualClock(), account, secrets }, fetched, 'pod1')).toEqual([
+      'GET https://data.example.com/rows.csv?[hidden]',
+      '[hidden] 3600',
+    ]);
   });
 
   test.each<[string, Parameters<typeof asked>]>([

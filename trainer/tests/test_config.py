@@ -55,6 +55,22 @@ WRONG = [
     (dataset(seed=1.5), "trainer.tabular.dataset.seed: must be a whole number"),
     (dataset(seed=True), "trainer.tabular.dataset.seed: must be a whole number"),
     (dataset(seed=2**32), "trainer.tabular.dataset.seed: must be at most 4294967295"),
+    (
+        dataset(source="http://h/d.csv?k=v"),
+        "source: http://h/d.csv would come over the network as plain text; write https://",
+    ),
+    (
+        dataset(source="https://h/?k=v"),
+        "dataset.source: must be the address of a file, such as https://data.example.com/rows.csv",
+    ),
+    (dataset(source="https://u:p@h/d.csv"), "dataset.source: must not contain a user or password"),
+    (dataset(source="https://h/d#e.csv"), "dataset.source: must not contain '#'; write %23"),
+    (dataset(source="https://h:x/d.csv"), "dataset.source: must be the address of a file"),
+    (
+        dataset(source="https://h/d.csv", revision="v1"),
+        "trainer.tabular.dataset.revision: is for hf:// only; leave it out",
+    ),
+    (dataset(sha256="A" * 64), "trainer.tabular.dataset.sha256: must be the SHA-256 of the file, 64 of the characters"),
     (dataset(sed=1), 'trainer.tabular.dataset.sed: is not known. Did you mean "seed"?'),
     (parameters(nEstimators=0), "trainer.tabular.parameters.nEstimators: must be a whole number of at least 1"),
     (parameters(nEstimators="9"), "trainer.tabular.parameters.nEstimators: must be a whole number of at least 1"),

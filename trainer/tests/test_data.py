@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from trainingjob.datasource import DataSource
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.tabular.data.split import split_rows
 from trainingjob.tabular.data.table import Selection, read_table
@@ -16,10 +17,14 @@ from trainingjob.tabular.tasks.task import task_named
 GOOD = "a,b,y\n1,2,0\n3,4,1\n"
 
 
+def at(uri, selection):
+    return read_table(DataSource("spec.trainer.tabular.dataset", uri), selection)
+
+
 def read(tmp_path, content, target="y", features=None, task="binary_classification", file="data.csv", **selection):
     path = tmp_path / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    table = read_table(path.as_uri(), Selection(target, features, **selection))
+    table = at(path.as_uri(), Selection(target, features, **selection))
     if target is not None:
         task_named(task).encode(table)
     return table
@@ -85,13 +90,13 @@ def test_fault(tmp_path, content, sentence):
 
 def test_missing_file(tmp_path):
     with pytest.raises(TrainingError, match="is not there; put the file on the network volume") as caught:
-        read_table((tmp_path / "none.csv").as_uri(), Selection("y"))
+        at((tmp_path / "none.csv").as_uri(), Selection("y"))
     assert caught.value.code == ExitCode.DATA
 
 
 def test_folder_is_no_file(tmp_path):
     with pytest.raises(TrainingError, match="is not there"):
-        read_table(tmp_path.as_uri(), Selection("y"))
+        at(tmp_path.as_uri(), Selection("y"))
 
 
 def test_missing_feature(tmp_path):
@@ -268,7 +273,7 @@ def test_parquet_keeps_its_types(tmp_path):
         "y": [1.0, 2.0, 3.0],
     }
     parquet(tmp_path / "t.parquet", columns)
-    table = read_table((tmp_path / "t.parquet").as_uri(), Selection("y"))
+    table = at((tmp_path / "t.parquet").as_uri(), Selection("y"))
     kinds = {column.name: column.kind for column in table.features}
     assert kinds == {
         "n": "Numeric",
@@ -288,19 +293,19 @@ def test_faults_of_parquet(tmp_path):
     parquet(tmp_path / "t.parquet", {"a": [1.0, math.inf], "l": [[1], [2]], "y": [1.0, 2.0]})
     uri = (tmp_path / "t.parquet").as_uri()
     with pytest.raises(TrainingError, match='row 2, column "a" holds an infinite number'):
-        read_table(uri, Selection("y", ("a",)))
+        at(uri, Selection("y", ("a",)))
     with pytest.raises(TrainingError, match='column "l" holds list'):
-        read_table(uri, Selection("y", ("l",)))
+        at(uri, Selection("y", ("l",)))
     content = (tmp_path / "t.parquet").read_bytes()
     (tmp_path / "t.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(TrainingError, match=r"cannot be read as Parquet: .*; write the file again") as caught:
-        read_table(uri, Selection("y"))
+        at(uri, Selection("y"))
     assert caught.value.code == ExitCode.DATA
 
 
 def test_parquet_column_that_is_not_used_may_hold_anything(tmp_path):
     parquet(tmp_path / "t.parquet", {"a": [1.0, 2.0], "l": [[1], [2]], "y": [1.0, 2.0]})
-    table = read_table((tmp_path / "t.parquet").as_uri(), Selection("y", ("a",)))
+    table = at((tmp_path / "t.parquet").as_uri(), Selection("y", ("a",)))
     assert values(table) == [[1, 2]]
 
 

@@ -141,6 +141,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     # Of a folder there is none; what it does at the Hub, test_finetune_hub shows.
     "model.revision": (SFT, "main"),
     "dataset.revision": (SFT, "main"),
+    "dataset.sha256": (SFT, "0" * 64),
     "model.dtype": (SFT, "bfloat16"),
     "model.chatTemplate": (SFT, OTHER_TEMPLATE),
     "model.trustRemoteCode": (SFT, True),

@@ -11,6 +11,7 @@ from huggingface_hub import constants
 from tests.demojob import read_events
 from tests.finetunejob import finetune_config, offered, run
 from tests.hubserver import Fault, HubServer
+from trainingjob.datasource import DataSource
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.hub import calls, download
@@ -32,8 +33,13 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv(calls.PATIENCE, "0.5")
     yield server
     server.close()
+
+
+def data(source, revision=None):
+    return DataSource("spec.trainer.fineTune.dataset", source, revision=revision)
 
 
 def config_in(folder, **members):
@@ -50,6 +56,9 @@ def test_model_and_data_come_from_the_hub_and_the_card_names_the_commit(server, 
     assert f"hf://acme/tiny at commit {commit}" in (tmp_path / "run" / "output" / "README.md").read_text()
     metrics = json.loads((tmp_path / "run" / "output" / "metrics.json").read_text())
     assert metrics["model"] == {"source": MODEL, "revision": commit}
+    of_data = server.commit("datasets/acme/talks")
+    assert metrics["dataset"]["revision"] == done.of("dataset")[0]["revision"] == of_data
+    assert f"{DATA} at commit {of_data}" in (tmp_path / "run" / "output" / "README.md").read_text()
     # What this library does not read is not paid for.
     assert not list((tmp_path / "cache").rglob("pytorch_model.bin"))
 
@@ -65,9 +74,9 @@ def test_adapter_of_a_model_that_has_changed_is_not_gone_on_with(server, tmp_pat
 
 
 def test_file_is_had_once(server):
-    first = download.file_at_hub(DATA, None)
+    first = download.file_at_hub(data(DATA))
     assert first.commit == server.commit("datasets/acme/talks")
-    assert download.file_at_hub(DATA, first.commit) == first
+    assert download.file_at_hub(data(DATA, first.commit)) == first
 
 
 def publishing(folder, **members):
@@ -147,11 +156,21 @@ WRONG = [
     ),
     (lambda: download.model_at_hub("hf://a/b/c", None), 2, "write hf://OWNER/NAME"),
     (
-        lambda: download.file_at_hub("hf://acme/talks/no.jsonl", None),
-        2,
-        "dataset.source: there is no such file: hf://acme/talks",
+        lambda: download.file_at_hub(data("hf://acme/talks/no.jsonl")),
+        3,
+        "spec.trainer.fineTune.dataset.source: there is no such file: hf://acme/talks",
     ),
-    (lambda: download.file_at_hub("hf://acme/talks", None), 2, "names no file; write hf://OWNER/NAME/FILE.jsonl"),
+    (lambda: download.file_at_hub(data("hf://acme/talks")), 3, "names no file; write hf://OWNER/NAME/FILE"),
+    (
+        lambda: download.file_at_hub(data("hf://acme/others/sft.jsonl")),
+        3,
+        "spec.trainer.fineTune.dataset.source: hf://acme/others/sft.jsonl is not at the Hub, or private; correct it, or set HF_TOKEN",
+    ),
+    (
+        lambda: download.file_at_hub(data(DATA, "v2")),
+        3,
+        "spec.trainer.fineTune.dataset.revision: hf://acme/talks/data/sft.jsonl has no such revision",
+    ),
 ]
 
 
@@ -169,15 +188,25 @@ def test_gated_model_without_a_token(server):
     assert caught.value.code == ExitCode.CONFIGURATION
 
 
-@pytest.mark.parametrize("ask", [lambda: download.model_at_hub(MODEL, None), lambda: download.file_at_hub(DATA, None)])
-def test_token_that_is_not_good_is_a_fault_of_the_configuration(server, monkeypatch, ask):
+@pytest.mark.parametrize(
+    ("ask", "code"),
+    [(lambda: download.model_at_hub(MODEL, None), 2), (lambda: download.file_at_hub(data(DATA)), 3)],
+)
+def test_token_that_is_not_good_is_a_fault_of_the_job(server, monkeypatch, ask, code):
     """It was said that the Hub does not answer, and pods were paid to ask again."""
     monkeypatch.setenv("HF_TOKEN", "stolen")
     with pytest.raises(
         TrainingError, match=r"is refused by the Hub with 401; set HF_TOKEN in spec\.trainer\.env"
     ) as caught:
         ask()
-    assert caught.value.code == ExitCode.CONFIGURATION
+    assert caught.value.code == code
+
+
+def test_hub_that_answers_again_is_asked_again(server, monkeypatch):
+    monkeypatch.setenv(calls.PATIENCE, "30")
+    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.01)
+    server.faults += [Fault("GET", "/revision/", status=503), Fault("HEAD", "/sft.jsonl", status=503)]
+    assert download.file_at_hub(data(DATA)).commit == server.commit("datasets/acme/talks")
 
 
 @pytest.mark.parametrize("how", ["broken", "away"])

@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> int:
     run.add_argument("--output", type=Path, help="folder for checkpoints and model instead of those in the file")
     ask = commands.add_parser("predict", help="predict for the rows of a file with the model that a tabular run stored")
     ask.add_argument("--model", required=True, help="folder of the run's output: a path, file:///... or s3://...")
-    ask.add_argument("--data", required=True, help="CSV, Parquet or Excel file: a path, file:///... or s3://...")
+    ask.add_argument(
+        "--data", required=True, help="CSV, Parquet or Excel file: a path or the address of one, as in a job"
+    )
     ask.add_argument("--output", type=Path, required=True, help="CSV file to write")
     options = parser.parse_args(arguments)
     if options.command == "agent":

@@ -3,7 +3,9 @@
 import errno
 
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.stages import size
 
+_RAISE = "raise spec.compute.containerDiskGB, which the next attempt takes"
 # What torch writes fails without a word of the disk.
 _WORDS = ("no space left", "os error 28", "enforce fail at inline_container")
 
@@ -15,6 +17,13 @@ def disk_full(error: BaseException) -> TrainingError | None:
         return None
     return TrainingError(
         ExitCode.ARTIFACTS,
-        "the container's disk is full; raise spec.compute.containerDiskGB, which the next attempt takes; checkpoints that were "
-        "stored are kept",
+        f"the container's disk is full; {_RAISE}; checkpoints that were stored are kept",
     )
+
+
+def no_room(wanted: int, free: int, what: str) -> None:
+    """Raises exit code 6 when so many bytes will not fit, before they are paid for."""
+    if wanted > free:
+        raise TrainingError(
+            ExitCode.ARTIFACTS, f"{what} has {size(wanted)}, and the container's disk {size(free)} free; {_RAISE}"
+        )

@@ -16,10 +16,14 @@ def enter(stage: str, detail: str | None = None) -> None:
     reporting.emit({"type": "stage", "stage": stage} | ({} if detail is None else {"detail": detail}))
 
 
-def counting(stage: str, what: str, total: int, every_seconds: float = _EVERY_SECONDS) -> Callable[[int], None]:
-    """Something to tell of bytes that are done, from any thread; how many of `total` they come to is reported now and then."""
+def counting(
+    stage: str, what: str, total: int | None, every_seconds: float = _EVERY_SECONDS, *, begun: int = 0
+) -> Callable[[int], None]:
+    """Something to tell of bytes that are done, from any thread; how many of `total`, where that is known, they come to is reported
+    now and then. `begun` are done already."""
     lock = threading.Lock()
-    done, told = 0, time.monotonic()
+    done, told = begun, time.monotonic()
+    end = "so far" if total is None else f"of {size(total)}"
 
     def tell(count: int) -> None:
         nonlocal done, told
@@ -28,7 +32,7 @@ def counting(stage: str, what: str, total: int, every_seconds: float = _EVERY_SE
             if time.monotonic() < told + every_seconds:
                 return
             told = time.monotonic()
-            enter(stage, f"{what}: {size(done)} of {size(total)}")
+            enter(stage, f"{what}: {size(done)} {end}")
 
     return tell
 

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from trainingjob.agent.identity import Identity
 from trainingjob.checkpoints import CHECKPOINTS_URI
@@ -12,10 +13,13 @@ from trainingjob.config import Config, Custom
 from trainingjob.reporting import RULES
 from trainingjob.resuming import RESUME
 from trainingjob.storage.s3settings import KEYS, VARIABLES
+from trainingjob.tabular.parameters import TabularConfig
 
 # What of a job concerns the loop of any trainer.
 _RULES = ("evaluation", "checkpoints", "scoring")
 _PRIVATE = ("TRAININGJOB_TOKEN", "RUNPOD_API_KEY")
+# A shorter value is a number of seconds, or a word that stands in any text.
+_LEAST_SIGNATURE = 12
 # Region and address of a bucket stand in its messages, and are no secrets.
 _SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
 
@@ -42,10 +46,20 @@ def child_environment(config: Config, environment: Mapping[str, str]) -> dict[st
 
 
 def secret_values(config: Config, environment: Mapping[str, str]) -> list[str]:
-    """What nobody may read in the trainer's words: values of Secrets, and the keys that only the agent needs."""
+    """What nobody may read in the trainer's words: values of Secrets, the keys that only the agent needs, and what signs an address."""
     named = [config.env[name] for name in config.secret_env if name in config.env]
     places = [value for key in config.storage.keys.values() for name, value in key.items() if name in _SECRET_KEYS]
-    return [*named, *places, *(environment[name] for name in _PRIVATE if name in environment)]
+    return [*named, *places, *_signatures(config), *(environment[name] for name in _PRIVATE if name in environment)]
+
+
+def _signatures(config: Config) -> list[str]:
+    """What follows the `?` of the data's address, and what of it is long enough to be a key."""
+    trainer = config.trainer
+    if isinstance(trainer, Custom):
+        return []
+    query = (trainer.file if isinstance(trainer, TabularConfig) else trainer.dataset.file).query
+    values = [value for _, value in parse_qsl(query)] + [part.partition("=")[2] for part in query.split("&")]
+    return [query, *(value for value in values if len(value) >= _LEAST_SIGNATURE)]
 
 
 def storage_environment(config: Config) -> dict[str, str]:

@@ -20,6 +20,8 @@ def model_card(config: Config, finetune: FineTuneConfig, step: int, document: di
     lora = None if finetune.lora is None else asdict(finetune.lora)
     commit = document["model"]["revision"]
     revision = f" at commit {commit}" if commit else ""
+    data_commit = document["dataset"].get("revision")
+    of_data = f" at commit {data_commit}" if data_commit else ""
     # The Hub takes no card whose base is none of its models.
     at_hub = model.source.startswith(SCHEME)
     base = f"base_model: {json.dumps(model.source.removeprefix(SCHEME))}\n" if at_hub else ""
@@ -31,7 +33,7 @@ pipeline_tag: text-generation
 
 # {config.job.name}
 
-{model.source}{revision}, trained by {finetune.method} on {dataset.source} (SHA-256 `{document["dataset"]["sha256"]}`).
+{model.source}{revision}, trained by {finetune.method} on {dataset.source}{of_data} (SHA-256 `{document["dataset"]["sha256"]}`).
 These are the weights of step {step}; the best step by score is {document["bestStep"]}.
 
 | | |

@@ -1,29 +1,24 @@
 """The data of a run: read, recognised, turned into tokens and split."""
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
-from trainingjob.datafile import bad_data, data_file
+from trainingjob.datafile import DataFile, bad_data, data_file
 from trainingjob.fields import invalid
 from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
-from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
 from trainingjob.finetune.tokens import Tokenized, tokenize
-from trainingjob.hub.download import file_at_hub
 from trainingjob.stages import enter
-from trainingjob.storage.address import local_copy
-from trainingjob.storage.manifest import sha256
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows to train on and rows that are held out, as the method's trainer takes them; `sha256` is the file's.
+    """Rows to train on and rows that are held out, as the method's trainer takes them; `sha256` is the file's, `revision` its commit
+    where it came from the Hub.
 
     `held_out_rows` are the held-out rows as they were before they became tokens, by their numbers in the file, from 1.
     `tokens` and `trained_tokens` are those of the rows to train on, once through; what a model answers by itself is not known.
@@ -33,19 +28,23 @@ class Prepared:
     held_out: list[Row]
     held_out_rows: list[tuple[int, Row]]
     sha256: str
+    revision: str | None
     tokens: int
     trained_tokens: int | None
     notes: tuple[str, ...]
 
     def event(self) -> dict[str, Any]:
         """What is known of the data, as it is reported."""
-        return {
+        known = {
             "samples": len(self.train) + len(self.held_out),
             "trainSamples": len(self.train),
             "evalSamples": len(self.held_out),
             "tokens": self.tokens,
+            "trainedTokens": self.trained_tokens,
             "sha256": self.sha256,
-        } | ({} if self.trained_tokens is None else {"trainedTokens": self.trained_tokens})
+            "revision": self.revision,
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
@@ -55,8 +54,7 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
         TrainingError: exit code 3, naming the row that is wrong and what was expected; exit code 6 when storage does not answer.
     """
     source, parameters = config.dataset.source, config.parameters
-    enter("Downloading", source)
-    found, rows, sha = _read(config.dataset, config.method)
+    found, rows, file = _read(config.dataset, config.method)
     enter("Tokenizing", source)
     done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
     split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
@@ -76,7 +74,9 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
     if len(rows) > len(done.kept):
         notes.append(f"{len(rows) - len(done.kept)} rows were left out, because nothing in them is trained on")
     texts = [(done.kept[index] + 1, rows[done.kept[index]]) for index in split.held_out]
-    prepared = Prepared(train, held_out, texts, sha, tokens, None if answered else trained, tuple(notes))
+    prepared = Prepared(
+        train, held_out, texts, file.sha256, file.revision, tokens, None if answered else trained, tuple(notes)
+    )
     reporting.emit({"type": "dataset", **prepared.event()})
     return prepared
 
@@ -112,15 +112,8 @@ def _check_answers(config: FineTuneConfig, rows: list[Row]) -> None:
         )
 
 
-def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], str]:
-    """The rows of a file as the method takes them, and the file's SHA-256."""
-    source = dataset.source
-
-    def fetch(address: str) -> AbstractContextManager[Path]:
-        if not address.startswith(SCHEME):
-            return local_copy(address)
-        return nullcontext(file_at_hub(address, dataset.revision).path)
-
-    with data_file(source, "trainer.fineTune.dataset.source", fetch) as path:
-        rows, sha = read_rows(path, source, dataset.max_samples), sha256(path)
-    return (*convert(rows, method, source), sha)
+def _read(dataset: DatasetSource, method: str) -> tuple[Format, list[Row], DataFile]:
+    """The rows of a file as the method takes them, and what file it was."""
+    with data_file(dataset.file) as file:
+        rows = read_rows(file.path, dataset.source, dataset.max_samples)
+    return (*convert(rows, method, dataset.source), file)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trainingjob.datasource import DataSource, parse_source
 from trainingjob.fields import Fields, invalid, nearest, shown
 from trainingjob.finetune.defaults import LORA, METHODS, Value, defaults_of
 from trainingjob.finetune.reward import Reward, parse_reward
@@ -38,11 +39,15 @@ class ModelSource:
 class DatasetSource:
     """Which rows; `eval_split` is the share of them that is held out, `max_samples` how many are taken (None: all)."""
 
-    source: str
-    revision: str | None
+    file: DataSource
     eval_split: float
     seed: int
     max_samples: int | None
+
+    @property
+    def source(self) -> str:
+        """The file's address as it may be shown."""
+        return self.file.source
 
 
 @dataclass(frozen=True)
@@ -167,8 +172,7 @@ def _dataset(value: Any) -> DatasetSource:
     fields = Fields(value, "trainer.fineTune.dataset")
     most = fields.get("maxSamples")
     dataset = DatasetSource(
-        source=fields.text("source"),
-        revision=_revision(fields),
+        file=parse_source(fields, "spec.trainer.fineTune.dataset"),
         eval_split=fields.decimal(
             "evalSplit", "0.05", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.05"'
         ),

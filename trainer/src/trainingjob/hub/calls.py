@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from httpx2 import HTTPError
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from trainingjob.disk import disk_full
 from trainingjob.fields import Fields
@@ -19,6 +19,8 @@ PATIENCE = "TRAININGJOB_HUB_PATIENCE_SECONDS"
 _FIRST_WAIT_SECONDS = 1.0
 _MOST_WAIT_SECONDS = 30.0
 _PASSING = (408, 409, 412, 429)
+# ValueError: an answer that is no JSON, or what the library itself finds wrong. RuntimeError: wraps a failed upload.
+_FAILURES = (HTTPError, OSError, ValueError, RuntimeError)
 # Xet has no kinds of errors, only words.
 _XET_REFUSED = re.compile(r"client error \(40[13]\b")
 
@@ -48,6 +50,17 @@ def patiently(ask: Callable[[], T]) -> T:
         Unanswered: what may pass did not.
         TrainingError: exit code 6 when the container's disk is full.
     """
+    try:
+        return persistently(ask)
+    except _FAILURES as error:
+        problem = _root(error)
+    if _lasts(problem):
+        raise Refused(words_of(problem), rights=_is_of_rights(problem)) from problem
+    raise Unanswered(words_of(problem)) from problem
+
+
+def persistently(ask: Callable[[], T]) -> T:
+    """The same, but raises what the library raised last; TrainingError with exit code 6 when the container's disk is full."""
     patience = Fields(dict(os.environ), "").decimal(
         PATIENCE, "120", lambda number: number > 0, "a number of seconds above 0"
     )
@@ -56,24 +69,22 @@ def patiently(ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        # ValueError: an answer that is no JSON, or what the library itself finds wrong. RuntimeError: wraps a failed upload.
-        except (HTTPError, OSError, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             problem = _root(error)
-        full, words = disk_full(problem), _words(problem)
-        if full is not None:
-            raise full from problem
-        if _lasts(problem):
-            raise Refused(words, rights=_is_of_rights(problem)) from problem
-        wait = max(wait, _asked_to_wait(problem))
-        if time.monotonic() + wait > deadline:
-            raise Unanswered(words) from problem
+            full = disk_full(problem)
+            if full is not None:
+                raise full from problem
+            wait = max(wait, _asked_to_wait(problem))
+            if _lasts(problem) or time.monotonic() + wait > deadline:
+                raise
         time.sleep(wait)
         wait = min(wait * 2, _MOST_WAIT_SECONDS)
 
 
 def _root(error: BaseException) -> BaseException:
-    """An upload's failure lies below the library's own word for it."""
-    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+    """An upload's failure lies below the library's own word for it; so does that of a download, for which it then looked at what it
+    has here."""
+    while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
@@ -102,7 +113,7 @@ def _asked_to_wait(error: BaseException) -> float:
     return float(text) if re.fullmatch(r"[0-9]{1,6}", text) else 0.0
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """What went wrong, without the queries of addresses: those of storage are keys."""
     if isinstance(error, HfHubHTTPError):
         said = error.server_message or error.response.reason_phrase

@@ -1,6 +1,6 @@
 """Models and data at the Hugging Face Hub, by `hf://` addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from trainingjob.datafile import bad_data
+from trainingjob.datasource import DataSource
 from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune.hubtarget import SCHEME
-from trainingjob.hub.calls import hub_address
+from trainingjob.hub.calls import hub_address, persistently, words_of
 from trainingjob.stages import growing
 
 # What a causal language model of transformers is made of; other frameworks' weights may be many times as large.
@@ -45,26 +47,29 @@ def model_at_hub(source: str, revision: str | None) -> Found:
     """
     where = "trainer.fineTune.model"
     repo = source.removeprefix(SCHEME)
-    with _asking(source, where):
-        commit = _commit(repo, "model", revision)
-        with growing("Downloading", source, Path(HF_HUB_CACHE)):
-            folder = snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=hub_address())
+    with _asking(source, where, invalid), growing("Downloading", source, Path(HF_HUB_CACHE)):
+        commit = persistently(lambda: _commit(repo, "model", revision))
+        folder = persistently(
+            lambda: snapshot_download(repo, revision=commit, allow_patterns=list(_WANTED), endpoint=hub_address())
+        )
     return Found(Path(folder), commit)
 
 
-def file_at_hub(source: str, revision: str | None) -> Found:
-    """Downloads a file of a data set, `hf://OWNER/NAME/PATH`. Raises as `model_at_hub` does."""
-    where = "trainer.fineTune.dataset"
+def file_at_hub(data: DataSource) -> Found:
+    """Downloads a file of a data set, `hf://OWNER/NAME/PATH`.
+
+    Raises:
+        TrainingError: exit code 3, when there is no such file or it is not for us; exit code 6, when the Hub does not answer.
+    """
+    source = data.source
     owner, _, rest = source.removeprefix(SCHEME).partition("/")
     name, _, path = rest.partition("/")
+    repo, hub = f"{owner}/{name}", hub_address()
     if not path:
-        raise invalid(f"{where}.source: {source} names no file; write hf://OWNER/NAME/FILE.jsonl")
-    with _asking(source, where):
-        commit = _commit(f"{owner}/{name}", "dataset", revision)
-        with growing("Downloading", source, Path(HF_HUB_CACHE)):
-            file = hf_hub_download(
-                f"{owner}/{name}", path, repo_type="dataset", revision=commit, endpoint=hub_address()
-            )
+        raise bad_data(f"{data.named_by}: {source} names no file; write hf://OWNER/NAME/FILE")
+    with _asking(source, data.where, bad_data), growing("Downloading", source, Path(HF_HUB_CACHE)):
+        commit = persistently(lambda: _commit(repo, "dataset", data.revision))
+        file = persistently(lambda: hf_hub_download(repo, path, repo_type="dataset", revision=commit, endpoint=hub))
     return Found(Path(file), commit)
 
 
@@ -76,19 +81,19 @@ def _commit(repo: str, kind: str, revision: str | None) -> str:
 
 
 @contextmanager
-def _asking(source: str, where: str) -> Iterator[None]:
+def _asking(source: str, where: str, refused: Callable[[str], TrainingError]) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise invalid(
+        raise refused(
             f"{where}.source: {source} is gated: accept its terms at the Hub, and set HF_TOKEN in spec.trainer.env"
         ) from error
     except RepositoryNotFoundError as error:
-        raise invalid(
+        raise refused(
             f"{where}.source: {source} is not at the Hub, or private; correct it, or set HF_TOKEN in spec.trainer.env"
         ) from error
     except RevisionNotFoundError as error:
-        raise invalid(
+        raise refused(
             f"{where}.revision: {source} has no such revision; write a commit, a branch or a tag of it"
         ) from error
     except LocalEntryNotFoundError as error:
@@ -96,14 +101,14 @@ def _asking(source: str, where: str) -> Iterator[None]:
         cause = error.__cause__ or error
         raise disk_full(cause) or _away(source, cause) from error
     except EntryNotFoundError as error:
-        raise invalid(f"{where}.source: there is no such file: {source}") from error
+        raise refused(f"{where}.source: there is no such file: {source}") from error
     except HFValidationError as error:
-        raise invalid(f"{where}.source: {source}: {error}; write hf://OWNER/NAME") from error
+        raise refused(f"{where}.source: {source}: {error}; write hf://OWNER/NAME") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status not in (401, 403):
             raise _away(source, error) from error
-        raise invalid(
+        raise refused(
             f"{where}.source: {source} is refused by the Hub with {status}; set HF_TOKEN in spec.trainer.env to a token that is "
             "good and may read it, or leave it out where everybody may"
         ) from error
@@ -112,5 +117,4 @@ def _asking(source: str, where: str) -> Iterator[None]:
 
 
 def _away(source: str, error: BaseException) -> TrainingError:
-    first = (str(error).strip().splitlines() or [repr(error)])[0]
-    return TrainingError(ExitCode.ARTIFACTS, f"{source} cannot be read from the Hub: {first[:500]}")
+    return TrainingError(ExitCode.ARTIFACTS, f"{source} cannot be read from the Hub: {words_of(error)}")

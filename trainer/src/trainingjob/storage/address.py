@@ -1,14 +1,10 @@
 """From an address to the storage that it names."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
-from trainingjob.storage.folder import Folder, local_path
+from trainingjob.storage.folder import Folder
 from trainingjob.storage.s3settings import SCHEME, environment_of
 from trainingjob.storage.store import StorageError, Store
 
@@ -29,19 +25,6 @@ def store_at(uri: str, opened_as: str | None = None) -> Store:
     except ImportError as error:
         raise invalid(f"{uri}: needs boto3, which is not in this image; install trainingjob[s3]") from error
     return Bucket(uri, environment_of(opened_as or uri, os.environ))
-
-
-@contextmanager
-def local_copy(uri: str) -> Iterator[Path]:
-    """A path at which one file can be read: its own, or that of a copy, which goes with the context."""
-    if not uri.startswith(SCHEME):
-        yield local_path(uri)
-        return
-    parent, _, name = uri.rpartition("/")
-    with tempfile.TemporaryDirectory(prefix="download-") as folder:
-        path = Path(folder) / (name or "file")
-        store_at(parent, opened_as=uri).download(name, path)
-        yield path
 
 
 def check_writable(uri: str) -> None:

@@ -104,6 +104,7 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         "parameters": dict(tabular.parameters),
         "seed": tabular.seed,
         "dataset_sha256": prepared.table.sha256,
+        **({} if prepared.table.revision is None else {"dataset_revision": prepared.table.revision}),
         "lowest_eval_loss": lowest(progress.evaluations),
         "versions": {
             "trainingjob": version,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from trainingjob.datasource import DataSource, parse_source
 from trainingjob.fields import Fields, invalid, nearest, shown
 from trainingjob.tabular.data.preprocessing import Preprocessing, parse_preprocessing
 from trainingjob.tabular.families.known import FAMILIES, MODEL_TYPES, TASKS, Family, owners
@@ -18,7 +19,7 @@ class TabularConfig:
     model_type: str
     family: Family
     task: str
-    source: str
+    file: DataSource
     eval_split: float
     test_split: float
     seed: int
@@ -28,6 +29,11 @@ class TabularConfig:
     preprocessing: Preprocessing
     class_weight: ClassWeight
     parameters: Values
+
+    @property
+    def source(self) -> str:
+        """The file's address as it may be shown."""
+        return self.file.source
 
 
 def parse_tabular(value: Any) -> TabularConfig:
@@ -41,7 +47,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         )
     task = next(task for task in TASKS if model_type.endswith(f"_{task}"))
     family = FAMILIES[model_type.removesuffix(f"_{task}")]
-    source, eval_split, test_split, seed = _dataset(fields.require("dataset"))
+    file, eval_split, test_split, seed = _dataset(fields.require("dataset"))
     features, excluded = _names(fields, "features"), _names(fields, "excludeFeatures")
     if features is not None and excluded is not None:
         raise invalid("trainer.tabular.excludeFeatures: goes without features; write one of the two")
@@ -49,7 +55,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         model_type=model_type,
         family=family,
         task=task,
-        source=source,
+        file=file,
         eval_split=eval_split,
         test_split=test_split,
         seed=seed,
@@ -71,9 +77,9 @@ def parse_tabular(value: Any) -> TabularConfig:
     return config
 
 
-def _dataset(value: Any) -> tuple[str, float, float, int]:
+def _dataset(value: Any) -> tuple[DataSource, float, float, int]:
     fields = Fields(value, "trainer.tabular.dataset")
-    source = fields.text("source")
+    file = parse_source(fields, "spec.trainer.tabular.dataset")
     eval_split = fields.decimal(
         "evalSplit", "0.2", lambda share: 0 < share < 1, 'a number between 0 and 1, such as "0.2"'
     )
@@ -87,7 +93,7 @@ def _dataset(value: Any) -> tuple[str, float, float, int]:
             f"trainer.tabular.dataset.testSplit: {test_split:g} and evalSplit {eval_split:g} leave no rows to train on; "
             "write shares that come to less than 1 together"
         )
-    return source, eval_split, test_split, seed
+    return file, eval_split, test_split, seed
 
 
 def _names(fields: Fields, name: str) -> tuple[str, ...] | None:

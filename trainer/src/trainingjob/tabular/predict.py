@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainingjob.datasource import DataSource, split_query
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.manifest import Damaged, fetch_verified
 from trainingjob.tabular.data.pipeline import Pipeline, read_pipeline
@@ -33,13 +34,14 @@ def predict(model_uri: str, source: str, path: Path) -> str:
         fetch_verified(model_uri, folder)
         outline, pipeline, model = _load(model_uri, folder)
         features = tuple(feature.name for feature in pipeline.features)
-        table = read_table(source, Selection(None, features, kinds=pipeline.kinds), named_by="--data")
+        data = DataSource("--data", *split_query(source))
+        table = read_table(data, Selection(None, features, kinds=pipeline.kinds))
         rows = np.arange(len(table.lines))
         matrix = pipeline.transform(table.features, rows)
         if len(matrix.kept) == 0:
             raise TrainingError(
                 ExitCode.DATA,
-                f"{source}: every row lacks a value, and the model was trained on whole rows (imputing: Drop)",
+                f"{data.source}: every row lacks a value, and the model was trained on whole rows (imputing: Drop)",
             )
         gaps = frozenset(int(row) for row in np.setdiff1d(rows, matrix.kept))
         write_predictions(path, model.predict(matrix.x), outline.classes, gaps)

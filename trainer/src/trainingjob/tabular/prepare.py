@@ -47,7 +47,7 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
     """
     kinds: dict[str, Kind] = dict(tabular.preprocessing.kinds)
     selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds, tabular.family.bytes_per_number)
-    table = read_table(tabular.source, selection)
+    table = read_table(tabular.file, selection)
     y, classes = task.encode(table)
     notes: list[str] = []
     rows = _usable(tabular, table, y, notes)

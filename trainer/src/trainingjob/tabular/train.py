@@ -46,7 +46,8 @@ def train(config: Config, version: str) -> ExitCode:
     split = prepared.split
     samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
     sizes = {"samples": samples, "trainSamples": len(split.train), "evalSamples": len(split.held_out)}
-    reporting.emit({"type": "dataset", **sizes, "sha256": prepared.table.sha256})
+    revision = {} if prepared.table.revision is None else {"revision": prepared.table.revision}
+    reporting.emit({"type": "dataset", **sizes, "sha256": prepared.table.sha256, **revision})
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     run = _Run(config, tabular, task, family, prepared, keeper)
     if config.resume is not None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trainingjob.datafile import bad_data, data_file
+from trainingjob.datafile import DataFile, bad_data, data_file
+from trainingjob.datasource import DataSource
 from trainingjob.exitcodes import TrainingError
 from trainingjob.fields import nearest
-from trainingjob.storage.manifest import sha256
 from trainingjob.tabular.data.cells import Cells
 from trainingjob.tabular.data.column import Column, ColumnBuilder
 from trainingjob.tabular.data.csvfile import csv_cells
@@ -39,7 +39,8 @@ class Selection:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a file. `lines` says where each row is in it; `place` is what that is called."""
+    """Rows of a file. `lines` says where each row is in it; `place` is what that is called. `revision` is the commit of a file at the
+    Hub."""
 
     source: str
     features: tuple[Column, ...]
@@ -47,21 +48,22 @@ class Table:
     lines: npt.NDArray[np.int64]
     place: str
     sha256: str
+    revision: str | None
 
     def where(self, row: int) -> str:
         """Where a row is in its file, for messages."""
         return f"{self.source} {self.place} {self.lines[row]}"
 
 
-def read_table(source: str, selection: Selection, named_by: str = "trainer.tabular.dataset.source") -> Table:
-    """Reads a CSV, Parquet or Excel file; its ending says which. `named_by` is what a person corrects where it is not there.
+def read_table(data: DataSource, selection: Selection) -> Table:
+    """Reads a CSV, Parquet or Excel file; its ending says which.
 
     Raises:
         TrainingError: exit code 3, when the file is missing or empty, lacks a column, or has cells that cannot be used; exit
             code 6, when storage does not answer, which may pass.
     """
-    with data_file(source, named_by) as path, _cells(path, source) as cells:
-        return _read(path, source, cells, selection)
+    with data_file(data) as file, _cells(file.path, data.source) as cells:
+        return _read(file, data.source, cells, selection)
 
 
 def _cells(path: Path, source: str) -> AbstractContextManager[Cells]:
@@ -71,7 +73,7 @@ def _cells(path: Path, source: str) -> AbstractContextManager[Cells]:
     return excel_cells(path, source) if ending in _EXCEL else csv_cells(path, source)
 
 
-def _read(path: Path, source: str, cells: Cells, selection: Selection) -> Table:
+def _read(file: DataFile, source: str, cells: Cells, selection: Selection) -> Table:
     used = _columns(source, cells.header, selection)
     names = used if selection.target is None else (*used, selection.target)
     kinds = selection.kinds or {}
@@ -98,7 +100,8 @@ def _read(path: Path, source: str, cells: Cells, selection: Selection) -> Table:
         target=None if selection.target is None else columns[selection.target],
         lines=np.concatenate(lines),
         place=cells.place,
-        sha256=sha256(path),
+        sha256=file.sha256,
+        revision=file.revision,
     )
 
 

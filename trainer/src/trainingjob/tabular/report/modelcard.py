@@ -36,6 +36,7 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
     used = [column for column in schema["features"] if column["used"]]
     columns = [f"| {_cell(column['name'])} | {column['type']} |" for column in used]
     rows = metrics["rows"]
+    revision = f", its commit at the Hub `{metrics['dataset_revision']}`" if "dataset_revision" in metrics else ""
     parameters = json.dumps(metrics["parameters"], ensure_ascii=False)
     lines = [
         "---",
@@ -56,7 +57,7 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
         "",
         "## What it was learnt from",
         "",
-        f"{rows['train']} rows; the file's SHA-256 is `{metrics['dataset_sha256']}`.",
+        f"{rows['train']} rows; the file's SHA-256 is `{metrics['dataset_sha256']}`{revision}.",
         "",
         "| Column | Type |",
         "|---|---|",
