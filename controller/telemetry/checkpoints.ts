@@ -16,6 +16,7 @@ export function resumed(job: JobTelemetry, { step, uri, rejected }: ResumedEvent
   const from = step > 0 ? checkpoints.find((entry) => entry.uri === uri) : undefined;
   const scorer = from?.scorer ?? initialScorer;
   const { best: _best, evalsSinceBest: _since, lastScore: _last, step: _step, ...rest } = job;
+  const evaluated = from ? [{ step, scorer, ...(from.scored && { scored: from.scored }) }] : [];
   return withBest({
     ...rest,
     checkpoints,
@@ -23,6 +24,7 @@ export function resumed(job: JobTelemetry, { step, uri, rejected }: ResumedEvent
     resumedFromStep: step,
     ...(step > 0 && { step }),
     scorer,
+    evaluated,
     evaluations: scorer.evaluations,
     ...(scorer.evaluations > 0 && { evalsSinceBest: scorer.sinceBest }),
   });
@@ -76,7 +78,8 @@ export function afterCheckpoint(
     return withBest({ ...rest, checkpoints: others, ...(latest && { latestCheckpoint: latest }) });
   }
   const before = job.checkpoints.find((entry) => entry.uri === uri && entry.attempt === job.attempt);
-  const scored = job.lastScored?.step === step ? job.lastScored : before?.scored;
+  const evaluation = job.evaluated.findLast((entry) => entry.step <= step);
+  const scored = (evaluation?.step === step ? evaluation.scored : undefined) ?? before?.scored;
   const entry: CheckpointSummary = {
     step,
     uri,
@@ -84,7 +87,7 @@ export function afterCheckpoint(
     verified,
     time: atMs,
     attempt: job.attempt,
-    scorer: before?.scorer ?? job.scorer,
+    scorer: before?.scorer ?? evaluation?.scorer ?? initialScorer,
     ...(scored && { scored }),
   };
   return withBest({ ...job, checkpoints: keptOf([...others, entry], job.scorer.best?.step), latestCheckpoint: entry });

@@ -20,9 +20,17 @@ export interface CheckpointSummary {
   /** Epoch milliseconds of its report. */
   readonly time: number;
   readonly attempt: number;
-  /** The scorer when it was first reported: an attempt that resumes from it goes on from here. */
+  /** The scorer as of its step: an attempt that resumes from it goes on from here. */
   readonly scorer: ScorerState;
   /** The evaluation of its step, where there is one. */
+  readonly scored?: BestStep;
+}
+
+/** What the scorer was after one evaluation. */
+export interface Evaluated {
+  readonly step: number;
+  readonly scorer: ScorerState;
+  /** Absent where the evaluation could not be scored. */
   readonly scored?: BestStep;
 }
 
@@ -87,8 +95,8 @@ export interface JobTelemetry {
   readonly evaluations: number;
   readonly evalsSinceBest?: number;
   readonly lastScore?: number;
-  /** The newest evaluation that could be scored. */
-  readonly lastScored?: BestStep;
+  /** The newest evaluations of this attempt: an upload may be told of when training has passed by more of them. */
+  readonly evaluated: readonly Evaluated[];
   readonly checkpoints: readonly CheckpointSummary[];
   readonly latestCheckpoint?: CheckpointSummary;
   /** The last ones of all attempts. */

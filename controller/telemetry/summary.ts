@@ -8,6 +8,7 @@ import type { AgentEvent, FinalEvent, Metrics } from './protocol.ts';
 
 const keptLogLines = 50;
 const keptAlerts = 10;
+const keptEvaluated = 16;
 
 /**
  * The summary at an attempt's first contact. It begins anew: what it goes on from it says by `resumed`. What was stored, and
@@ -33,6 +34,7 @@ export function contact(
     nonFiniteCount: before?.nonFiniteCount ?? 0,
     scorer: initialScorer,
     evaluations: 0,
+    evaluated: [],
     checkpoints: before?.checkpoints ?? [],
     ...(before?.latestCheckpoint && { latestCheckpoint: before.latestCheckpoint }),
     alerts: before?.alerts ?? [],
@@ -141,8 +143,8 @@ function afterEvaluation(job: JobTelemetry, event: EvaluationEvent, scoring: Sco
   return withNextEvaluation(
     withBest({
       ...atStep(job, step, epoch, atMs),
+      evaluated: [...job.evaluated, { step, scorer: state, ...(scored && { scored }) }].slice(-keptEvaluated),
       ...(scored && {
-        lastScored: scored,
         // A checkpoint may come before the evaluation of its step.
         checkpoints: job.checkpoints.map((entry) =>
           entry.step === step && entry.attempt === job.attempt ? { ...entry, scored } : entry,

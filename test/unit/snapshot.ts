@@ -125,6 +125,7 @@ export function telemetry(changes: Partial<JobTelemetry> = {}): JobTelemetry {
     nonFiniteCount: 0,
     scorer: initialScorer,
     evaluations: 0,
+    evaluated: [],
     checkpoints: [],
     alerts: [],
     logTail: [],

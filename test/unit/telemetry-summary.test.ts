@@ -106,7 +106,7 @@ describe('an attempt that resumes', () => {
       return scoreEvaluation(state, report, scoring).state;
     }, initialScorer);
 
-  test('goes on with the scorer as it was when that checkpoint was reported', () => {
+  test('goes on with the scorer as of the step of that checkpoint', () => {
     const job = after(second, resumed(30, 'file:///c/30'));
     expect(job.scorer).toEqual(straight(0.9, 0.5, 0.7));
     expect(job).toMatchObject({ resumedFromStep: 30, step: 30, evaluations: 3, evalsSinceBest: 1 });
@@ -153,6 +153,20 @@ describe('an attempt that resumes', () => {
     );
     const job = after(contact(late, 'u', 2, 'pod-2', 99_000), resumed(10, 'file:///c/10'));
     expect(job.scorer).toEqual(straight(0.9));
+  });
+
+  test('a checkpoint whose upload took longer than the next evaluation has the scorer as of its step', () => {
+    const late = after(begun, evaluation(10, 0.9), evaluation(20, 0.5), checkpoint(10));
+    expect(late.checkpoints[0]).toMatchObject({ step: 10, scored: { step: 10, evalLoss: 0.9 } });
+    const job = after(contact(late, 'u', 2, 'pod-2', 99_000), resumed(10, 'file:///c/10'));
+    expect(after(job, evaluation(20, 0.5)).scorer).toEqual(straight(0.9, 0.5));
+  });
+
+  test('a checkpoint between two evaluations has the scorer as of the one before', () => {
+    const late = after(begun, evaluation(10, 0.9), evaluation(20, 0.5), checkpoint(15));
+    expect(late.checkpoints[0]).not.toHaveProperty('scored');
+    const job = after(contact(late, 'u', 2, 'pod-2', 99_000), resumed(15, 'file:///c/15'));
+    expect(after(job, evaluation(20, 0.5)).scorer).toEqual(straight(0.9, 0.5));
   });
 
   test('offers at most the newest eight', () => {

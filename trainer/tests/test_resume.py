@@ -297,6 +297,45 @@ def test_pod_that_is_lost_in_the_middle_is_followed_by_one_that_goes_on(start, t
     assert server.steps[0] > event["step"]
 
 
+def test_what_the_operator_knows_of_stands_until_it_knows_what_takes_its_place(start, tmp_path):
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    scoring = {"strategy": "SingleMetric", "metric": {"name": "eval/loss", "goal": "Minimize"}}
+    config = with_parameters(config_in(volume, checkpoints={"keepLast": 1}, scoring=scoring), nEstimators=100_000)
+    server, pod = start({**config, "job": JOB, "agent": QUICK})
+    server.wait_for(lambda: len([e for e in server.ledger.events if e["type"] == "checkpoint" and e["verified"]]) >= 4)
+    server.always = 503
+    # What was taken before is answered then.
+    seen = len(server.requests)
+    server.wait_for(lambda: len(server.requests) > seen + 1)
+    known = verified(server.events)
+    newest = known[0]["step"]
+    wait_until(lambda: any(step > newest + 100 for step in Finished(volume, 0, []).stored_checkpoints))
+    # The newest and the best by now, and those of which the operator knows: no more than that however long it is away.
+    assert len(Finished(volume, 0, []).stored_checkpoints) <= 5
+    pod.kill()
+    best = min(server.of_type("evaluation"), key=lambda event: event["evalLoss"])["step"]
+    for checkpoint in known:
+        if checkpoint["step"] in (newest, best):
+            verify(checkpoint["uri"], checkpoint["manifestSHA256"])
+    second = {**config, "job": {**JOB, "attempt": 2}, "agent": QUICK, "resume": {"checkpoints": known}}
+    server, _pod = start(second, env={"TRAININGJOB_ATTEMPT": "2"})
+    server.wait_for(lambda: any(event["type"] == "resumed" for event in server.ledger.events))
+    assert server.of_type("resumed")[0]["step"] == newest
+    server.commands = [{"id": "1", "type": "stop", "reason": "seen enough"}]
+    server.wait_for_final()
+
+
+def test_end_of_a_run_leaves_no_more_than_the_rules_say(start, tmp_path):
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    server, _pod = start({**config_in(volume, checkpoints={"keepLast": 1}), "job": JOB, "agent": QUICK})
+    assert server.wait_for_final()["outcome"] == "Succeeded"
+    done = Finished(volume, 0, server.events)
+    assert done.stored_checkpoints == sorted({done.metrics["best_step"], ROUNDS})
+    assert [checkpoint["step"] for checkpoint in verified(done.events)] == done.stored_checkpoints[::-1]
+
+
 def test_request_in_a_real_process(tmp_path):
     config = with_parameters(config_in(tmp_path, evaluation={"everySteps": 400}), nEstimators=1_000_000)
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -3,6 +3,8 @@
 import re
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +15,16 @@ from trainingjob.progress import Progress
 from trainingjob.resuming import MOST_CHECKPOINTS, Resumable
 from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import MANIFEST, store_verified
+from trainingjob.told import Told
 
+_SETTLE_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 _NAME = re.compile(r"checkpoint-([0-9]{1,15})")
 
 
 class CheckpointKeeper:
-    """Keeps the newest `keep_last` checkpoints and the best `keep_best` by score. The folder is the run's: what earlier
-    attempts left in it is rotated alike."""
+    """Keeps the newest `keep_last` checkpoints and the best `keep_best` by score, and for a while what the operator knows of beside
+    them. The folder is the run's: what earlier attempts left in it is rotated alike."""
 
     def __init__(self, folder_uri: str, rules: Checkpoints, version: str) -> None:
         self._folder_uri = folder_uri.rstrip("/")
@@ -28,6 +33,10 @@ class CheckpointKeeper:
         self._store = store_at(self._folder_uri)
         # Steps with the SHA-256 of their manifests; None where an earlier attempt got no further than a part.
         self._stored = self._found()
+        self._told = Told({step for step, sha in self._stored.items() if sha is not None}, self._report)
+        # What of the stored is needed and may wait to be told. Uploads come here from a thread of their own.
+        self._needed: dict[int, str] = {}
+        self._lock = threading.RLock()
 
     def uri(self, step: int) -> str:
         """Where the checkpoint of a step lies."""
@@ -68,28 +77,66 @@ class CheckpointKeeper:
     def store(self, folder: Path, step: int, progress: Progress) -> None:
         """Stores what lies in a folder, progress included, as `save` does."""
         sha = store_verified(folder, self.uri(step), step, self._version)
-        self._stored[step] = sha
-        self._report(step, sha, removed=False)
-        self._rotate(step, progress)
+        with self._lock:
+            self._stored[step] = sha
+            self._told.forget(step)
+            kept = self._kept(step, progress)
+            self._needed = {kept_step: known for kept_step in kept if (known := self._stored[kept_step]) is not None}
+            self.follow()
+            self._remove(step, kept)
+
+    def follow(self) -> None:
+        """Reports what waits for the operator's answer to the report before. To be called now and then; returns at once."""
+        if self._needed and self._lock.acquire(blocking=False):
+            try:
+                if self._told.is_answered():
+                    self.tell_rest()
+            finally:
+                self._lock.release()
+
+    def tell_rest(self) -> None:
+        """Reports all that is stored and needed, whatever was answered."""
+        with self._lock:
+            needed, self._needed = self._needed, {}
+            self._told.tell(needed)
 
     def tell(self, step: int) -> None:
         """Reports a checkpoint that was stored and verified before."""
-        sha = self._stored[step]
-        if sha is not None:
-            self._report(step, sha, removed=False)
+        sha, again = self._stored[step], step in self._told
+        self.tell_rest()
+        if sha is not None and again:
+            self._report(step, sha)
 
-    def _rotate(self, now: int, progress: Progress) -> None:
-        # Later ones are of an attempt whose end is given up: this one will come by there again.
+    def settle(self, progress: Progress) -> None:
+        """Removes, at the end of a run, what stayed for the operator's sake. Waits a little for its answer; what it does not answer
+        for stays."""
+        if not self._stored:
+            return
+        self.tell_rest()
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while not self._told.is_answered() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        newest = max(self._stored)
+        self._remove(newest, self._kept(newest, progress))
+
+    def _kept(self, now: int, progress: Progress) -> set[int]:
+        """Steps whose checkpoints stay by the rules."""
         passed = [step for step in sorted(self._stored) if step <= now]
         newest = passed[-self._rules.keep_last :]
         # One that was saved between evaluations has no score: it is kept for being new, never for being good.
         scored = [step for step in passed if step in progress.scores]
         best = sorted(scored, key=lambda step: (progress.scores[step], step))[: self._rules.keep_best]
-        for step in sorted(set(self._stored) - {*newest, *best, progress.tracker.best_step}):
-            # Told before it is done: a checkpoint that is named must exist, one that exists need not be named.
+        return {step for step in passed if step in newest or step in best or step == progress.tracker.best_step}
+
+    def _remove(self, now: int, kept: set[int]) -> None:
+        # Later ones are of an attempt whose end is given up: this one will come by there again.
+        counted_on = {step for step in self._told.counted_on() if step <= now}
+        for step in sorted(set(self._stored) - kept - counted_on):
             sha = self._stored.pop(step)
-            if sha is not None:
+            # Told before it is done: a checkpoint that is named must exist, one that exists need not be named.
+            if sha is not None and step in self._told:
                 self._report(step, sha, removed=True)
+                self._told.forget(step)
             try:
                 self._store.remove(f"checkpoint-{step}")
             except OSError as error:
@@ -109,7 +156,7 @@ class CheckpointKeeper:
         except FileNotFoundError:
             return None
 
-    def _report(self, step: int, sha256: str, *, removed: bool) -> None:
+    def _report(self, step: int, sha256: str, *, removed: bool = False) -> None:
         event = {
             "type": "checkpoint",
             "step": step,

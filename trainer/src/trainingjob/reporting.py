@@ -23,6 +23,7 @@ CHECKPOINT_FILE = "TRAININGJOB_CHECKPOINT"
 # What the job says of evaluations, checkpoints and scoring, as members of a configuration.
 RULES = "TRAININGJOB_RULES"
 LEARNING_RATE_FILE = "TRAININGJOB_LEARNING_RATE"
+ACKNOWLEDGED_FILE = "TRAININGJOB_ACKNOWLEDGED"
 
 MOST_METRICS = 64
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
@@ -144,6 +145,20 @@ def wanted_learning_rate() -> float | None:
     try:
         return float(Path(os.environ.get(LEARNING_RATE_FILE, "")).read_text())
     except (OSError, ValueError):
+        return None
+
+
+def is_followed() -> bool:
+    """Whether an agent hands on what is reported, and says what of it the operator has."""
+    return os.environ.get(ACKNOWLEDGED_FILE, "") != ""
+
+
+def acknowledged_checkpoint() -> str | None:
+    """The sum of the manifest of that checkpoint, of those of which the operator has the report, that was reported last; None when it
+    has none of this process."""
+    try:
+        return Path(os.environ.get(ACKNOWLEDGED_FILE, "")).read_text()
+    except OSError:
         return None
 
 

@@ -162,7 +162,15 @@ class _Agent:
         return self._hold(sender, agent.hold, int(error.code))
 
     def _open_sender(self, spool: Spool, heartbeat: float) -> Sender:
-        sender = Sender(self._operator, spool, heartbeat, self._command, self._on_superseded, self._dead_man.extend)
+        sender = Sender(
+            self._operator,
+            spool,
+            heartbeat,
+            self._command,
+            self._on_superseded,
+            self._dead_man.extend,
+            self._on_settled,
+        )
         self._sender = sender
         sender.start()
         return sender
@@ -260,6 +268,11 @@ class _Agent:
         self._signals.leaving.set()
         if self._child is not None:
             self._child.kill()
+
+    def _on_settled(self, events: list[Event]) -> None:
+        stored = [event["manifestSHA256"] for event in events if event["type"] == "checkpoint" and event["verified"]]
+        if stored and self._child is not None:
+            self._child.acknowledge_checkpoint(stored[-1])
 
     def _on_expiry(self, reason: str) -> None:
         """The pod's own clock ends the run. In the dead-man's thread: what hangs the agent must not keep the pod (promise 1)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob.agent.reported import NotReportable, parse_event
-from trainingjob.reporting import CHECKPOINT_FILE, EVENTS_FILE, LEARNING_RATE_FILE, STOP_FILE
+from trainingjob.reporting import ACKNOWLEDGED_FILE, CHECKPOINT_FILE, EVENTS_FILE, LEARNING_RATE_FILE, STOP_FILE
 from trainingjob.storage.folder import write_file
 
 _TAIL_LINES = 50
@@ -46,6 +46,8 @@ class Child:
         self._checkpoint_file.unlink(missing_ok=True)
         self._learning_rate_file = workdir / "learning-rate"
         self._learning_rate_file.unlink(missing_ok=True)
+        self._acknowledged_file = workdir / "acknowledged"
+        self._acknowledged_file.unlink(missing_ok=True)
         self._complaints = 0
         self._gone = False
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -58,6 +60,7 @@ class Child:
                 STOP_FILE: str(self._stop_file),
                 CHECKPOINT_FILE: str(self._checkpoint_file),
                 LEARNING_RATE_FILE: str(self._learning_rate_file),
+                ACKNOWLEDGED_FILE: str(self._acknowledged_file),
                 "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.DEVNULL,
@@ -106,6 +109,11 @@ class Child:
         """Asks the run to train on with this learning rate."""
         with suppress(OSError):
             write_file(self._learning_rate_file, repr(rate).encode())
+
+    def acknowledge_checkpoint(self, manifest_sha256: str) -> None:
+        """Tells the run that the operator has the report of this checkpoint, and so all that was reported before it."""
+        with suppress(OSError):
+            write_file(self._acknowledged_file, manifest_sha256.encode())
 
     def kill(self) -> None:
         """Ends every process of the group at once."""

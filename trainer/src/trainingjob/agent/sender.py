@@ -26,7 +26,10 @@ _NEEDED_OF_FINAL = ("type", "outcome", "exitCode", "reason", "message")
 
 
 class Sender:
-    """A thread between the run and the operator. Nothing that was added is lost while this process or its disk lives."""
+    """A thread between the run and the operator. Nothing that was added is lost while this process or its disk lives.
+
+    `on_settled` gets events that the operator has for good, or will never take.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,14 @@ class Sender:
         on_command: Callable[[Event], None],
         on_superseded: Callable[[], None],
         on_lease: Callable[[Lease], None],
+        on_settled: Callable[[list[Event]], None],
     ) -> None:
         self._operator, self._spool = operator, spool
         self._heartbeat = heartbeat_seconds
         self._pause_seconds = min(_MOST_PAUSE_SECONDS, heartbeat_seconds)
         self._sent_at = -math.inf
         self._on_command, self._on_superseded, self._on_lease = on_command, on_superseded, on_lease
+        self._on_settled = on_settled
         self._changed = threading.Condition()
         self._waiting: list[Event] = []
         self._urgent = False
@@ -127,12 +132,14 @@ class Sender:
         with self._changed:
             if verdict == "ok":
                 self._spool.acknowledge()
+                self._on_settled(batch.events)
             elif verdict == "conflict":
                 self._spool.restart()
             elif verdict == "refused" and len(batch.events) > 1:
                 self._spool.split()
             elif verdict == "refused":
                 self._set_aside(batch.events[0], detail)
+                self._on_settled(batch.events)
 
     def _set_aside(self, event: Event, detail: str) -> None:
         kept = self._spool.set_aside()

@@ -90,6 +90,7 @@ def train(config: Config, version: str) -> ExitCode:
         trained = Trained(config, finetune, base, tokenizer, progress, keeper, prepared.event(), logs)
         with memory.watched():
             publish(trained, config.storage.output, version)
+        keeper.settle(progress)
     return ExitCode.SUCCESS
 
 

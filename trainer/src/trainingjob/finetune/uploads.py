@@ -25,7 +25,8 @@ class Uploads:
         self._pending = self._thread.submit(self._store, folder, step, deepcopy(progress))
 
     def check(self) -> None:
-        """Raises what an upload that is over failed with; one that goes on is not waited for."""
+        """Raises what an upload that is over failed with; one that goes on is not waited for. Reports what waits for that."""
+        self._keeper.follow()
         if self._pending is not None and self._pending.done():
             self.wait()
 
@@ -36,8 +37,9 @@ class Uploads:
             pending.result()
 
     def close(self) -> None:
-        """Waits without complaint; for a run that fails already."""
+        """Waits without complaint, as the run may fail already, and tells of all that is stored."""
         self._thread.shutdown(wait=True)
+        self._keeper.tell_rest()
 
     def _store(self, folder: Path, step: int, progress: Progress) -> None:
         self._keeper.store(folder, step, progress)

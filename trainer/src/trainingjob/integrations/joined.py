@@ -154,8 +154,11 @@ class JoinedRun:
             if self._uploads is not None:
                 enter("Checkpointing")
                 self._uploads.wait()
+                self._uploads.close()
         if self._stopping:
             raise SystemExit(int(ExitCode.STOPPED))
+        if self._keeper is not None:
+            self._keeper.settle(self._progress)
 
 
 @contextmanager

@@ -52,10 +52,16 @@ def train(config: Config, version: str) -> ExitCode:
     run = _Run(config, tabular, task, family, prepared, keeper)
     if config.resume is not None:
         run.resume(config.resume)
-    stopped = run.train()
+    try:
+        stopped = run.train()
+    finally:
+        keeper.tell_rest()
     _stage("Uploading", config.storage.output)
     run.store_output(config.storage.output, version)
-    return ExitCode.STOPPED if stopped else ExitCode.SUCCESS
+    if stopped:
+        return ExitCode.STOPPED
+    run.settle()
+    return ExitCode.SUCCESS
 
 
 class _Run:
@@ -133,6 +139,7 @@ class _Run:
             if evaluates:
                 self._evaluate(step, is_last=last)
             answered = _answer_learning_rate(answered)
+            self._keeper.follow()
             if reporting.checkpoint_requested():
                 # One of this very step is an answer, too; whoever asked waits for it to be told.
                 if self._saved == step:
@@ -143,6 +150,10 @@ class _Run:
             if stop:
                 return step < self._steps
         return False
+
+    def settle(self) -> None:
+        """Nothing more will go on from a checkpoint."""
+        self._keeper.settle(self._progress)
 
     def store_output(self, uri: str, version: str) -> None:
         """Stores the best step's model with all that belongs to it, and reports where."""
