@@ -9,6 +9,7 @@ export const ownDefaults = {
   compute: { containerDiskGB: 20 },
   checkpoints: { keepBest: 1, keepLast: 2 },
   scoring: { strategy: 'SingleMetric', metric: { name: 'eval/loss', goal: 'Minimize' } },
+  predictions: { enabled: true, sampleCount: 5, maxNewTokens: 256, temperature: '0', seed: 42 },
   runPolicy: {
     backoffLimit: 2,
     hostFaultLimit: 5,

@@ -15,7 +15,9 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
   const meant = purposeMisfit(spec.trainer, words.trainer);
   if (meant !== undefined) return meant;
   const both = resolve(spec, words);
-  return savesMisfit(both) ?? adapterMisfit(both) ?? answersMisfit(both) ?? scoringMisfit(both);
+  return (
+    savesMisfit(both) ?? adapterMisfit(both) ?? answersMisfit(both) ?? scoringMisfit(both) ?? predictionsMisfit(both)
+  );
 }
 
 function purposeMisfit({ fineTune, tabular }: Trainer, words: TrainingRuntimeSpec['trainer'] = {}): string | undefined {
@@ -62,4 +64,17 @@ function scoringMisfit({
   if (fineTune?.method === 'RLHF' && strategy === 'MultiMetric')
     return 'scores by MultiMetric, and RLHF has no eval loss that it could weigh; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/reward, goal: Maximize}}.';
   return undefined;
+}
+
+/** The API server lets pass what a runtime may make good. */
+function predictionsMisfit({ trainer, scoring, earlyStopping, predictions }: ResolvedSpec): string | undefined {
+  if (!trainer.fineTune || predictions?.enabled === true) return undefined;
+  const needing = [
+    ['scoring', scoring.metric?.name],
+    ['earlyStopping', earlyStopping?.metric?.name],
+  ].find(([, name]) => name?.startsWith('predict/'));
+  return (
+    needing &&
+    `and this job have no predictions, and spec.${needing[0]}.metric.name is ${needing[1]}, which is one of theirs; set spec.predictions: {enabled: true}.`
+  );
 }

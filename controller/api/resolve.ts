@@ -16,7 +16,7 @@ type Filled<Part, Default> = Part & {
 /** What a job comes to: its own words, then its runtime's, then the operator's. Whatever acts on a job acts on this. */
 export type ResolvedSpec = Omit<
   TrainingJobSpec,
-  'trainer' | 'compute' | 'checkpoints' | 'scoring' | 'runPolicy' | 'watchdog'
+  'trainer' | 'compute' | 'checkpoints' | 'scoring' | 'predictions' | 'runPolicy' | 'watchdog'
 > & {
   /** Undefined: the operator's own trainer image. */
   readonly image: string | undefined;
@@ -28,6 +28,7 @@ export type ResolvedSpec = Omit<
   readonly compute: Filled<TrainingJobSpec['compute'], typeof ownDefaults.compute>;
   readonly checkpoints?: Filled<NonNullable<TrainingJobSpec['checkpoints']>, typeof ownDefaults.checkpoints>;
   readonly scoring: NonNullable<TrainingJobSpec['scoring']>;
+  readonly predictions?: Filled<NonNullable<TrainingJobSpec['predictions']>, typeof ownDefaults.predictions>;
   readonly runPolicy: Filled<NonNullable<TrainingJobSpec['runPolicy']>, typeof ownDefaults.runPolicy>;
   readonly watchdog: Required<NonNullable<TrainingJobSpec['watchdog']>>;
 };
@@ -56,6 +57,10 @@ export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = 
     ...(spec.checkpoints && { checkpoints: { ...ownDefaults.checkpoints, ...words.checkpoints } }),
     // A strategy and its metric belong together.
     scoring: words.scoring ?? scoringBehind(spec.trainer),
+    ...(fineTune &&
+      (spec.predictions ?? words.predictions) && {
+        predictions: { ...ownDefaults.predictions, ...words.predictions },
+      }),
     runPolicy: { ...ownDefaults.runPolicy, ...words.runPolicy },
     watchdog: { ...ownDefaults.watchdog, ...words.watchdog },
   };
@@ -82,6 +87,7 @@ export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): Res
     ...(evaluation && { evaluation }),
     ...(spec.checkpoints && { checkpoints: { ...defaults.checkpoints, ...spec.checkpoints } }),
     scoring: spec.scoring ?? defaults.scoring,
+    ...(defaults.predictions && { predictions: { ...defaults.predictions, ...spec.predictions } }),
     runPolicy: { ...defaults.runPolicy, ...spec.runPolicy },
     watchdog: { ...defaults.watchdog, ...spec.watchdog },
   } as ResolvedSpec;

@@ -112,6 +112,7 @@ export function runtimeSpec(job: Schema): Schema {
         properties: only(members(at(job, 'checkpoints')), ['everySteps', 'keepBest', 'keepLast']),
       },
       scoring: at(job, 'scoring'),
+      predictions: at(job, 'predictions'),
       runPolicy: {
         ...at(job, 'runPolicy'),
         // It deletes a user's object, so it is only that user's word.

@@ -467,6 +467,35 @@ goal: ("Minimize" | "Maximize")
 }
 }
 /**
+ * What the model of a fineTune job answers at each evaluation to prompts of rows that are held out: stored by the operator, read at /v1/jobs/{uid}/predictions, and summed up in metrics named predict/. Absent, nothing is asked.
+ */
+predictions?: {
+/**
+ * False asks nothing, whatever the runtime says. Default: true.
+ */
+enabled?: boolean
+/**
+ * Prompts that are asked, the same at every evaluation. Default: 5.
+ */
+sampleCount?: number
+/**
+ * Most tokens of an answer. Default: 256.
+ */
+maxNewTokens?: number
+/**
+ * How much is left to chance; 0 takes the likeliest token each time. Default: 0.
+ */
+temperature?: string
+/**
+ * Chooses the prompts, and the tokens where that is left to chance. Default: 42.
+ */
+seed?: number
+/**
+ * A JSON schema, as JSON, that answers are held against; predict/json_valid and predict/json_schema_valid tell how many pass.
+ */
+jsonSchema?: string
+}
+/**
  * How long each part may take, and how often it is tried again.
  */
 runPolicy?: {

@@ -18,10 +18,21 @@ export interface AgentDurations {
  * platform team changed a default.
  */
 export function specHash(spec: TrainingJobSpec): string {
-  const { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, earlyStopping } = spec;
+  const { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, earlyStopping, predictions } = spec;
   // The same path on another volume is another place.
   const volume = spec.compute.networkVolume;
-  const asked = { runtimeRef, trainer, evaluation, checkpoints, output, storage, scoring, earlyStopping, volume };
+  const asked = {
+    runtimeRef,
+    trainer,
+    evaluation,
+    checkpoints,
+    output,
+    storage,
+    scoring,
+    earlyStopping,
+    predictions,
+    volume,
+  };
   return createHash('sha256').update(canonical(asked)).digest('hex');
 }
 
@@ -56,6 +67,7 @@ export function trainerConfig(
     },
     scoring: spec.scoring,
     ...(spec.earlyStopping && { earlyStopping: spec.earlyStopping }),
+    ...(spec.predictions && { predictions: spec.predictions }),
     agent: durations,
     resume,
   };

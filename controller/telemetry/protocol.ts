@@ -30,6 +30,7 @@ export interface Config {
   };
   readonly scoring: Readonly<Record<string, unknown>>;
   readonly earlyStopping?: Readonly<Record<string, unknown>>;
+  readonly predictions?: Readonly<Record<string, unknown>>;
   readonly agent: {
     readonly heartbeatSeconds: number;
     readonly holdSeconds: number;

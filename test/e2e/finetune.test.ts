@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
 import { startHub, type Hub } from '../rig/hub.ts';
+import { makeReader } from '../rig/reader.ts';
 import { condition, startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 import { runPython, trainerImage, trainerImages, writeLanguage } from '../rig/trainer.ts';
 
@@ -55,6 +56,33 @@ model, tokenizer = AutoModelForCausalLM.from_pretrained(**where), AutoTokenizer.
 asked = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
 print(model.generate(**asked, max_new_tokens=4, do_sample=False).shape[1] - asked["input_ids"].shape[1])
 `;
+
+const greedy = `
+import json, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]), AutoTokenizer.from_pretrained(sys.argv[1])
+answers = []
+for prompt in sys.argv[2:]:
+    asked = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
+    ids = model.generate(**asked, max_new_tokens=24, do_sample=False)[0, asked["input_ids"].shape[1]:]
+    answers.append(tokenizer.decode(ids, skip_special_tokens=True))
+print(json.dumps(answers))
+`;
+
+interface Evaluation {
+  readonly attempt: number;
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+interface Prediction {
+  readonly attempt: number;
+  readonly step: number;
+  readonly sample: number;
+  readonly prompt: string;
+  readonly generated: string;
+  readonly scores: Readonly<Record<string, number>>;
+}
 
 /** The eval loss as its definition says it: the mean over held-out texts of the mean over their tokens. */
 const evalLoss = `
@@ -109,12 +137,32 @@ describe('fine-tuning in a pod', () => {
     };
     expect(metrics.bestStep).toBe(best?.step);
     expect(metrics.evaluations[String(best?.step)]?.score).toBeCloseTo(Number(best?.score), 6);
+    // The last attempt trained nothing; the predictions of the others are there, each batch once.
+    const read = await makeReader(rig);
+    const { items: evaluations } = await read<Evaluation>(`/v1/jobs/${job.metadata.uid}/evaluations`);
+    const { items: predictions } = await read<Prediction>(`/v1/jobs/${job.metadata.uid}/predictions`);
+    expect(evaluations.map(({ step }) => step)).toEqual(expect.arrayContaining([20, 100, 200]));
+    const told = predictions.map(({ attempt: number, step, sample }) => `${number}/${step}/${sample}`);
+    expect(new Set(told).size).toBe(told.length);
+    for (const { attempt: number, step, metrics: means } of evaluations) {
+      const { items } = await read<Prediction>(
+        `/v1/jobs/${job.metadata.uid}/predictions?attempt=${number}&step=${step}`,
+      );
+      expect(items).toHaveLength(3);
+      const rates = items.map(({ scores }) => scores['char_error_rate'] ?? Number.NaN);
+      expect(rates.reduce((sum, rate) => sum + rate) / 3).toBeCloseTo(means['predict/char_error_rate'] ?? -1, 9);
+    }
+    expect(job.status?.metrics?.map(({ name }) => name)).toContain('predict/exact_match');
+    // What was asked at the best step, plain transformers answer alike.
+    const asked = predictions.filter(({ step }) => step === best?.step).slice(-3);
+    const answers = await runPython(['-c', greedy, onDisk(output?.uri), ...asked.map(({ prompt }) => prompt)]);
+    expect(JSON.parse(answers)).toEqual(asked.map(({ generated }) => generated));
     const revision = output?.huggingFaceRevision ?? '';
     expect(output).toMatchObject({ huggingFaceURL: `${hub.url}/acme/talk` });
     expect(await kubectl(rig.plane, ['describe', 'tj', 'talk', '-n', namespace])).toContain(revision);
     const home = `HF_HOME=${mkdtempSync(join(volume, 'home-'))}`;
-    const asked = [...hubEnv().map(({ name, value }) => `${name}=${value}`), 'HF_TOKEN=good', home];
-    expect(Number(await runPython(['-c', plainTransformers, 'acme/talk', revision, ...asked]))).toBeGreaterThan(0);
+    const where = [...hubEnv().map(({ name, value }) => `${name}=${value}`), 'HF_TOKEN=good', home];
+    expect(Number(await runPython(['-c', plainTransformers, 'acme/talk', revision, ...where]))).toBeGreaterThan(0);
   }, 420_000);
 
   test('few rows, learnt by heart: best is an earlier step, and its stored weights give the eval loss of the status', async () => {

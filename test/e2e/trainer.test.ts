@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TrainingJob } from '../../controller/api/trainingjob.ts';
 import { kubectl } from '../controlplane/crds.ts';
+import { makeReader } from '../rig/reader.ts';
 import { startRig, type DeepPartial, type Rig } from '../rig/rig.ts';
 import { python, runPython, trainerImage, trainerImages, writePatients } from '../rig/trainer.ts';
 
@@ -64,18 +65,7 @@ async function ended(name: string, spec: DeepPartial): Promise<TrainingJob> {
   return job;
 }
 
-async function reader(): Promise<(path: string) => Promise<{ items: Record<string, unknown>[] }>> {
-  const namespace = await rig.namespace();
-  await kubectl(rig.plane, ['create', 'serviceaccount', 'reader', '-n', namespace]);
-  const grant = ['clusterrolebinding', `reader-${namespace}`, '--clusterrole=cluster-admin'];
-  await kubectl(rig.plane, ['create', ...grant, `--serviceaccount=${namespace}:reader`]);
-  const token = (await kubectl(rig.plane, ['create', 'token', 'reader', '-n', namespace])).trim();
-  return async (path) => {
-    const response = await fetch(`${rig.telemetryUrl}${path}`, { headers: { authorization: `Bearer ${token}` } });
-    expect(response.status).toBe(200);
-    return (await response.json()) as { items: Record<string, unknown>[] };
-  };
-}
+const reader = () => makeReader(rig);
 
 describe('the trainer in a pod', () => {
   test('trains a table: best step verified, model stored, and everybody says the same', async () => {
@@ -93,13 +83,13 @@ describe('the trainer in a pod', () => {
     };
     expect(metrics.best_step).toBe(best?.step);
     const read = await reader();
-    const { items } = await read(`/v1/jobs/${job.metadata.uid}/evaluations`);
+    const { items } = await read<Record<string, unknown>>(`/v1/jobs/${job.metadata.uid}/evaluations`);
     expect(items.map((item) => item['step'])).toEqual([10, 20, 30, 40, 50, 60]);
     const evaluation = items.find((item) => item['step'] === best?.step) as { metrics: Record<string, number> };
     const accuracy = await runPython(['-c', plainXgboost, folder]);
     expect(Number(accuracy)).toBe(metrics.accuracy);
     expect(evaluation.metrics['eval/accuracy']).toBe(metrics.accuracy);
-    const checkpoints = await read(`/v1/jobs/${job.metadata.uid}/checkpoints`);
+    const checkpoints = await read<Record<string, unknown>>(`/v1/jobs/${job.metadata.uid}/checkpoints`);
     for (const entry of checkpoints.items)
       expect(existsSync(join(onDisk(String(entry['uri'])), 'model.json'))).toBe(true);
     expect(checkpoints.items.map((entry) => entry['step'])).toContain(best?.step);
@@ -163,7 +153,7 @@ report(step=2, metrics={"train/loss": 1.0})
     const job = await ended('garbage', script(text));
     expect(job.status?.phase).toBe('Succeeded');
     const read = await reader();
-    const { items } = await read(`/v1/jobs/${job.metadata.uid}/points`);
+    const { items } = await read<Record<string, unknown>>(`/v1/jobs/${job.metadata.uid}/points`);
     expect(items.map((item) => item['step'])).toEqual([1, 2]);
   });
 
@@ -233,8 +223,8 @@ print("careless:", os.environ["HUB"])
     // The attempt is closed right after the status is written.
     await expect.poll(() => post(mine?.metadata.uid)).toBe(410);
     const read = await reader();
-    expect((await read(`/v1/jobs/${mine?.metadata.uid}/points`)).items).toHaveLength(1);
-    expect((await read(`/v1/jobs/${other?.metadata.uid}/points`)).items).toEqual([]);
+    expect((await read<Record<string, unknown>>(`/v1/jobs/${mine?.metadata.uid}/points`)).items).toHaveLength(1);
+    expect((await read<Record<string, unknown>>(`/v1/jobs/${other?.metadata.uid}/points`)).items).toEqual([]);
     await kubectl(rig.plane, ['delete', 'tj', '-n', namespace, 'other', '--wait=false']);
     await rig.untilGone(namespace, 'other');
   }, 120_000);
@@ -252,7 +242,7 @@ print("careless:", os.environ["HUB"])
     expect(after.status?.attempt?.podID).toBe(before.status?.attempt?.podID);
     expect(rig.simulator.bill().filter((line) => line.name.endsWith('-outlives'))).toHaveLength(1);
     const read = await reader();
-    const { items } = await read(`/v1/jobs/${after.metadata.uid}/points?limit=10000`);
+    const { items } = await read<Record<string, unknown>>(`/v1/jobs/${after.metadata.uid}/points?limit=10000`);
     const every = Array.from({ length: 120 }, (_, index) => (index + 1) * 25);
     expect(items.map((item) => item['step'])).toEqual(every);
   }, 360_000);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { adapterDefaults, fineTuneBehind, fineTuneDefaults } from '../../controller/api/finetunedefaults.ts';
 import { misfit } from '../../controller/api/misfit.ts';
-import { resolve } from '../../controller/api/resolve.ts';
+import { ownDefaults } from '../../controller/api/defaults.ts';
+import { defaultsFor, resolve } from '../../controller/api/resolve.ts';
 import type { TrainingJobSpec } from '../../controller/api/trainingjob.ts';
 import type { TrainingRuntimeSpec } from '../../controller/api/trainingruntime.ts';
 import { spec } from './snapshot.ts';
@@ -96,6 +97,25 @@ describe('what stands behind a fine-tuning job', () => {
   });
 });
 
+describe('predictions', () => {
+  const of = (predictions: TrainingJobSpec['predictions'], words: TrainingRuntimeSpec = {}) =>
+    resolve({ ...unscored, trainer: { fineTune: job() }, ...(predictions && { predictions }) }, words).predictions;
+
+  test('are asked for by a job or its runtime, with what neither says, and visible before the run', () => {
+    expect(of(undefined)).toBeUndefined();
+    expect(of({})).toEqual(ownDefaults.predictions);
+    expect(of(undefined, { predictions: { sampleCount: 8 } })).toEqual({ ...ownDefaults.predictions, sampleCount: 8 });
+    expect(of({ seed: 0 }, { predictions: { sampleCount: 8, seed: 7 } })).toMatchObject({ sampleCount: 8, seed: 0 });
+    expect(of({ enabled: false }, { predictions: {} })).toMatchObject({ enabled: false });
+    const { predictions } = defaultsFor({ ...unscored, trainer: { fineTune: job() }, predictions: { seed: 0 } });
+    expect(predictions).toEqual(ownDefaults.predictions);
+  });
+
+  test('of another trainer there are none, whatever its runtime says', () => {
+    expect(resolve(spec, { predictions: {} })).not.toHaveProperty('predictions');
+  });
+});
+
 describe('a runtime and a fine-tuning job that do not fit', () => {
   const told = (fineTune: Partial<FineTune>, words: Words, more: Partial<TrainingJobSpec> = {}): string | undefined =>
     misfit({ ...unscored, trainer: { fineTune: job(fineTune) }, ...more }, { trainer: { fineTune: words } });
@@ -115,6 +135,19 @@ describe('a runtime and a fine-tuning job that do not fit', () => {
     const words: Words = { method: 'RLHF', parameters: { gradientAccumulationSteps: 3 } };
     expect(told({ method: 'RLHF', reward, parameters: { numGenerations: 8 } }, words)).toContain('a multiple of');
     expect(told({ method: 'RLHF', reward, parameters: { numGenerations: 6 } }, words)).toBeUndefined();
+  });
+
+  test('a rank by predictions that neither asks for', () => {
+    const metric = { name: 'predict/exact_match', goal: 'Maximize' } as const;
+    const scoring = { strategy: 'SingleMetric', metric } as const;
+    const earlyStopping = { patience: 2, minDelta: '0', metric };
+    const by = (more: Partial<TrainingJobSpec>, words: TrainingRuntimeSpec = {}) =>
+      misfit({ ...unscored, trainer: { fineTune: job() }, ...more }, words);
+    expect(by({ scoring })).toContain('spec.scoring.metric.name is predict/exact_match');
+    expect(by({ earlyStopping })).toContain('spec.earlyStopping.metric.name is predict/exact_match');
+    expect(by({ scoring, predictions: {} }, { predictions: { enabled: false } })).toContain('set spec.predictions');
+    expect(by({ scoring, earlyStopping }, { predictions: {} })).toBeUndefined();
+    expect(by({ scoring, predictions: {} })).toBeUndefined();
   });
 
   test('an adapter that neither has cannot be merged', () => {

@@ -80,6 +80,7 @@ describe('the hash of what the trainer is asked to do', () => {
     ['output', { output: { uri: 'file:///volume/other' } }],
     ['scoring', { scoring: { strategy: 'SingleMetric', metric: { name: 'eval/loss', goal: 'Minimize' } } }],
     ['earlyStopping', { earlyStopping: { patience: 3, minDelta: '0' } }],
+    ['predictions', { predictions: {} }],
   ])('changes with %s', (_, change) => expect(specHash({ ...full, ...change })).not.toBe(hash));
 
   test('changes with the order of a list: it is another command', () => {
@@ -142,6 +143,7 @@ describe('the configuration of an attempt', () => {
     expect(made).toMatchObject({ checkpoints: null, output: null, storage: { checkpoints: null, output: null } });
     expect(made).not.toHaveProperty('evaluation');
     expect(made).not.toHaveProperty('earlyStopping');
+    expect(made).not.toHaveProperty('predictions');
     expect(made.trainer).toEqual({ custom: { command: ['python', 'train.py'], args: [] } });
   });
 });

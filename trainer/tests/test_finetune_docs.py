@@ -8,7 +8,9 @@ import yaml
 
 from tests.node import ROOT, from_node
 from trainingjob.finetune.defaults import LORA, METHODS, defaults_of
+from trainingjob.predictions import parse_predictions
 
+PREDICTIONS = ("enabled", "sampleCount", "maxNewTokens", "temperature", "seed", "jsonSchema")
 NAMES = list(dict.fromkeys(name for method in METHODS for name in defaults_of(method)))
 
 
@@ -60,6 +62,7 @@ def test_table_of_runtimes_is_that_of_their_files():
             f"compute.{name}": [spec["compute"].get(name, "") for spec in specs]
             for name in ("minCudaVersion", "containerDiskGB")
         },
+        **{f"predictions.{name}": [spec["predictions"].get(name, "") for spec in specs] for name in PREDICTIONS},
     }
     rows = [[f"`{name}`", *values] for name, values in said.items() if any(value != "" for value in values)]
     wanted = table(["", *(f"`{name}`" for name in names)], rows)
@@ -74,3 +77,23 @@ def test_operator_and_trainer_have_the_same_defaults():
     """)
     assert methods == {method: defaults_of(method) for method in METHODS}
     assert adapter == LORA
+
+
+def test_predictions_have_the_same_defaults_everywhere():
+    own = from_node("""
+        import { ownDefaults } from './controller/api/defaults.ts';
+        console.log(JSON.stringify(ownDefaults.predictions));
+    """)
+    assert parse_predictions({}) == parse_predictions(own)
+    (version,) = yaml.safe_load((ROOT / "crds" / "trainingjobs.yaml").read_text())["spec"]["versions"]
+    described = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["predictions"]["properties"]
+    assert list(described) == list(PREDICTIONS)
+    for name, value in own.items():
+        assert described[name]["description"].endswith(f"Default: {shown(value)}.")
+    text = (ROOT / "docs" / "finetune.md").read_text()
+    example = re.search(r"```yaml\n(predictions:\n.*?)```", text, re.DOTALL)
+    assert example is not None
+    assert {"enabled": True, **yaml.safe_load(example[1])["predictions"], "jsonSchema": None} == {
+        **own,
+        "jsonSchema": None,
+    }

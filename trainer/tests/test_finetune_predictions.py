@@ -1,10 +1,12 @@
 """Answers to held-out prompts at each evaluation: which are asked, how they are scored, and that training does not notice."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from tests.finetunejob import finetune_config, lost_at, offered, run, state_of
@@ -19,7 +21,8 @@ from trainingjob.predictions import Predictions, parse_predictions
 
 torch.set_num_threads(1)
 
-ASKED = {"sampleCount": 3, "maxNewTokens": 12}
+CRD = Path(__file__).parents[2] / "crds" / "trainingjobs.yaml"
+ASKED: dict[str, Any] = {"sampleCount": 3, "maxNewTokens": 12}
 TEXT_SCORES = {"exact_match", "char_error_rate", "length_ratio", "word_overlap"}
 REWARD = {"functions": [{"name": "Length", "targetTokens": 4, "weight": "2"}, {"name": "JSON"}]}
 
@@ -52,7 +55,7 @@ def tokenizer_of(made):
 
 
 GOOD = [
-    ({}, Predictions(5, 128, 0.0, 42, None)),
+    ({}, Predictions(5, 256, 0.0, 42, None)),
     (
         {"enabled": True, "sampleCount": 1, "maxNewTokens": 7, "temperature": "0.5", "seed": 0, "jsonSchema": "{}"},
         Predictions(1, 7, 0.5, 0, {}),
@@ -234,6 +237,40 @@ def test_how_far_it_is_is_told(whole):
     assert details == [None, *(f"predictions: {done} of 3" for done in range(3))] * 2
 
 
+FIELDS: dict[str, Any] = {
+    "enabled": False,
+    "sampleCount": 2,
+    "maxNewTokens": 3,
+    "temperature": "1",
+    "seed": 7,
+    "jsonSchema": '{"type": "object"}',
+}
+
+
+def test_every_field_of_the_resource_is_listed():
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    assert sorted(spec["predictions"]["properties"]) == sorted(FIELDS)
+
+
+def shown(done):
+    return [{name: value for name, value in event.items() if name != "time"} for event in done.of("prediction")]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_field_changes_what_is_shown(made, whole, tmp_path, field):
+    config = job(
+        tmp_path, made, parameters={"gradientCheckpointing": True}, predictions={**ASKED, field: FIELDS[field]}
+    )
+    assert shown(run(tmp_path, config)) != shown(whole)
+
+
+def test_what_is_shown_is_the_same_twice(made, whole, tmp_path):
+    """Or the test above could not fail."""
+    config = job(tmp_path, made, parameters={"gradientCheckpointing": True})
+    assert shown(run(tmp_path, config)) == shown(whole)
+
+
 @pytest.mark.parametrize("method", list(demo.ROWS))
 def test_training_does_not_notice(made, tmp_path, method):
     """Even where answers are left to chance, as those that RLHF learns from are."""
@@ -352,10 +389,7 @@ def test_next_attempt_asks_the_same(made, whole, tmp_path):
     events = lost_at(3, tmp_path / "run", config)
     (tmp_path / "run" / "events.jsonl").unlink()
     done = run(tmp_path / "run", {**config, "resume": offered(events)})
-    times = ("time",)
-    told = [{name: value for name, value in event.items() if name not in times} for event in done.of("prediction")]
-    before = [{name: value for name, value in event.items() if name not in times} for event in whole.of("prediction")]
-    assert told == before[3:]
+    assert shown(done) == shown(whole)[3:]
 
 
 def test_time_of_predictions_is_no_time_of_training(made, tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def parse_predictions(value: Any) -> Predictions | None:
     enabled = fields.boolean("enabled", True)
     found = Predictions(
         sample_count=fields.integer("sampleCount", 5, least=1, most=MOST_SAMPLES),
-        max_new_tokens=fields.integer("maxNewTokens", 128, least=1, most=MOST_NEW_TOKENS),
+        max_new_tokens=fields.integer("maxNewTokens", 256, least=1, most=MOST_NEW_TOKENS),
         temperature=fields.decimal("temperature", "0", lambda heat: 0 <= heat <= 10, "a number from 0 to 10"),
         seed=fields.integer("seed", 42, most=2**32 - 1),
         json_schema=_schema(fields.optional_text("jsonSchema")),
