@@ -85,7 +85,8 @@ class Lab:
             try:
                 done = run(folder, config)
             except TrainingError as error:
-                return str(error)
+                self._known[key] = str(error)
+                return self._known[key]
             # Without the parameters as they were written: the effect is asked for, not an echo.
             metrics = {
                 name: value for name, value in done.lasting_metrics.items() if name not in ("parameters", "seed")
