@@ -31,6 +31,7 @@ function closed(schema: Schema): Schema {
     if (key.startsWith('x-kubernetes-') || key === 'maxItems' || key === 'minItems') continue;
     result[key] = value;
   }
+  if (schema['x-kubernetes-int-or-string'] === true) result['type'] = ['integer', 'string'];
   const properties = schema['properties'] as Record<string, Schema> | undefined;
   if (properties) {
     result['properties'] = Object.fromEntries(Object.entries(properties).map(([name, value]) => [name, closed(value)]));

@@ -16,7 +16,12 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
   if (meant !== undefined) return meant;
   const both = resolve(spec, words);
   return (
-    savesMisfit(both) ?? adapterMisfit(both) ?? answersMisfit(both) ?? scoringMisfit(both) ?? predictionsMisfit(both)
+    searchMisfit(both) ??
+    savesMisfit(both) ??
+    adapterMisfit(both) ??
+    answersMisfit(both) ??
+    scoringMisfit(both) ??
+    predictionsMisfit(both)
   );
 }
 
@@ -28,6 +33,15 @@ function purposeMisfit({ fineTune, tabular }: Trainer, words: TrainingRuntimeSpe
   const method = words.fineTune?.method;
   if (fineTune && method !== undefined && method !== fineTune.method)
     return `is for jobs with spec.trainer.fineTune.method ${method}, and this one has ${fineTune.method}; name a runtime for ${fineTune.method} jobs in spec.runtimeRef, or leave it out.`;
+  return undefined;
+}
+
+function searchMisfit({ trainer: { tabular }, checkpoints, scoring }: ResolvedSpec): string | undefined {
+  if (!tabular?.search) return undefined;
+  if (checkpoints?.everySteps !== undefined)
+    return `and this job come to checkpoints.everySteps ${checkpoints.everySteps}, and a search stores a checkpoint after each trial; name another runtime in spec.runtimeRef.`;
+  if (scoring.strategy !== 'SingleMetric')
+    return `scores by ${scoring.strategy}, which weighs an evaluation against the one before it, and trials of a search are no sequence; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.`;
   return undefined;
 }
 

@@ -1,6 +1,7 @@
 import { ownDefaults } from './defaults.ts';
 import { fineTuneBehind, withBehind } from './finetunedefaults.ts';
 import { scoringBehind } from './scoring.ts';
+import { spaceBehind } from './searchspaces.ts';
 import { parametersBehind } from './tabulardefaults.ts';
 import type { EnvVar, TrainingJob } from './trainingjob.ts';
 import type { TrainingJobSpec } from './trainingjob.ts';
@@ -8,9 +9,19 @@ import type { TrainingRuntimeSpec } from './trainingruntime.ts';
 
 type Trainer = TrainingJobSpec['trainer'];
 type Tabular = NonNullable<Trainer['tabular']>;
+type TabularWords = NonNullable<NonNullable<Words['trainer']>['tabular']>;
 /** With what `Default` always has. */
 type Filled<Part, Default> = Part & {
   readonly [Name in keyof Default]: Name extends keyof Part ? NonNullable<Part[Name]> : never;
+};
+
+/** A runtime's words; those that a run is pinned to say besides where a search of the job looks. */
+export type Words = Omit<TrainingRuntimeSpec, 'trainer'> & {
+  readonly trainer?: Omit<NonNullable<TrainingRuntimeSpec['trainer']>, 'tabular'> & {
+    readonly tabular?: NonNullable<NonNullable<TrainingRuntimeSpec['trainer']>['tabular']> & {
+      readonly search?: { readonly space: NonNullable<NonNullable<Tabular['search']>['space']> };
+    };
+  };
 };
 
 /** What a job comes to: its own words, then its runtime's, then the operator's. Whatever acts on a job acts on this. */
@@ -39,13 +50,13 @@ export type ResolvedJob = Omit<TrainingJob, 'spec'> & { readonly spec: ResolvedS
  * What stands behind a job's own words, whole: a runtime's words, and the operator's where it has none. `words` is the spec of
  * a runtime, or defaults that a run is pinned to, which are of the same shape. Only what concerns the job is in it.
  */
-export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = {}): TrainingRuntimeSpec {
+export function defaultsFor(spec: TrainingJobSpec, words: Words = {}): Words {
   const { tabular: theirs, env } = words.trainer ?? {};
   const { fineTune, tabular } = spec.trainer;
   const trainer = {
     ...(fineTune && { fineTune: fineTuneBehind(fineTune, words.trainer?.fineTune) }),
     ...(tabular && {
-      tabular: { parameters: parametersBehind(tabular.modelType, tabular.parameters, theirs?.parameters) },
+      tabular: tabularBehind(tabular, theirs),
     }),
     ...(env && { env }),
   };
@@ -66,8 +77,27 @@ export function defaultsFor(spec: TrainingJobSpec, words: TrainingRuntimeSpec = 
   };
 }
 
+/** A parameter that is searched has no value of its own. */
+function tabularBehind(tabular: Tabular, words: TabularWords = {}): TabularWords {
+  const parameters = parametersBehind(tabular.modelType, tabular.parameters, words.parameters);
+  if (!tabular.search) return { parameters };
+  const space = spaceBehind(tabular, { ...parameters, ...tabular.parameters });
+  const searched = new Set<string>([...space, ...(tabular.search.space ?? [])].map(({ name }) => name));
+  const rest = Object.fromEntries(Object.entries(parameters).filter(([name]) => !searched.has(name)));
+  return { parameters: rest, search: { space } };
+}
+
+function withTabularBehind(tabular: Tabular, behind: TabularWords = {}): Tabular {
+  const { search } = tabular;
+  return {
+    ...tabular,
+    parameters: { ...behind.parameters, ...tabular.parameters },
+    ...(search && { search: { ...search, space: [...(behind.search?.space ?? []), ...(search.space ?? [])] } }),
+  };
+}
+
 /** Total. The words of a runtime, the defaults kept of them, and what it once came to with either all give the same. */
-export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): ResolvedSpec {
+export function resolve(spec: TrainingJobSpec, words?: Words): ResolvedSpec {
   const defaults = defaultsFor(spec, words);
   const { fineTune, tabular, custom } = spec.trainer;
   const env = merged(defaults.trainer?.env, spec.trainer.env);
@@ -79,7 +109,7 @@ export function resolve(spec: TrainingJobSpec, words?: TrainingRuntimeSpec): Res
       ...(custom && { custom }),
       ...(fineTune && { fineTune: withBehind(fineTune, defaults.trainer?.fineTune) }),
       ...(tabular && {
-        tabular: { ...tabular, parameters: { ...defaults.trainer?.tabular?.parameters, ...tabular.parameters } },
+        tabular: withTabularBehind(tabular, defaults.trainer?.tabular),
       }),
       ...(env && { env }),
     },

@@ -406,6 +406,60 @@ type: ("Numeric" | "Categorical" | "Boolean" | "Date")
  */
 classWeight: ("None" | "Balanced")
 /**
+ * Searches parameters by Optuna inside the pod. A step is a trial, which trains one model with other parameters; the best one's model is the result. evaluation.everySteps counts rounds of a trial then, and earlyStopping ends single trials.
+ */
+search?: {
+/**
+ * How the parameters of a trial are chosen: TPE learns from the trials before, Random does not, Grid goes through all combinations of space.
+ */
+sampler: ("TPE" | "Random" | "Grid")
+/**
+ * Trials of the search, pruned and failed ones among them; a grid with fewer combinations has as many as those.
+ */
+trials: number
+/**
+ * No trial begins when those before took this long, over all attempts; one that has begun is finished. No limit when absent.
+ */
+timeoutSeconds?: number
+/**
+ * What ends a trial early that is worse than others were at the same evaluation. Auto is Median, for random_forest and svm None.
+ */
+pruner: ("Auto" | "None" | "Median" | "SuccessiveHalving")
+/**
+ * Seed of the sampler; the same seed gives the same trials.
+ */
+seed: number
+/**
+ * Where single parameters are looked for, instead of the family's own ranges, which docs/tabular.md lists; a parameter that spec.trainer.tabular.parameters names is not searched.
+ */
+space?: {
+/**
+ * Name of the parameter in spec.trainer.tabular.parameters.
+ */
+name: ("nEstimators" | "maxDepth" | "learningRate" | "subsample" | "colsampleBytree" | "minChildWeight" | "gamma" | "regAlpha" | "regLambda" | "numLeaves" | "featureFraction" | "baggingFraction" | "baggingFreq" | "minDataInLeaf" | "minGainToSplit" | "lambdaL1" | "lambdaL2" | "iterations" | "depth" | "l2LeafReg" | "bootstrapType" | "rsm" | "borderCount" | "randomStrength" | "minSamplesSplit" | "minSamplesLeaf" | "maxFeatures" | "bootstrap" | "c" | "kernel" | "degree" | "coef0" | "epsilon" | "tol" | "optimizer" | "learningRateSchedule" | "weightDecay" | "momentum" | "batchSize" | "epochs")
+/**
+ * Least value; a whole number, or a decimal string such as "0.01".
+ */
+low?: (number | string)
+/**
+ * Greatest value, included.
+ */
+high?: (number | string)
+/**
+ * Stride from low on; any number, or any whole number, between low and high when absent.
+ */
+step?: (number | string)
+/**
+ * Whether values are chosen evenly by their logarithm, as for a learning rate.
+ */
+log: boolean
+/**
+ * Values to choose from, instead of low and high.
+ */
+choices?: (number | string)[]
+}[]
+}
+/**
  * Hyper-parameters of the family, named as in its library; decimals are strings. One that is left out has the default that is named here.
  */
 parameters?: {
@@ -1176,6 +1230,37 @@ verified: boolean
  * Evaluations since the best one.
  */
 evalsSinceBest?: number
+/**
+ * The search of a tabular job with spec.trainer.tabular.search; its steps are its trials.
+ */
+search?: {
+/**
+ * Trials of the whole search.
+ */
+trials: number
+/**
+ * Trials that gave a model.
+ */
+complete: number
+/**
+ * Trials that the pruner ended.
+ */
+pruned: number
+/**
+ * Trials that failed or diverged; each is told by an alert TrialFailed.
+ */
+failed: number
+/**
+ * The trial that is the best step.
+ */
+bestTrial?: number
+/**
+ * What the search chose for it.
+ */
+bestParameters?: {
+[k: string]: string
+}
+}
 /**
  * What the trainer said beside its numbers, such as EarlyStopped or BatchHalved; the last ones of this run, each also an event.
  */

@@ -16,6 +16,8 @@ export interface JobSeries {
   readonly costUsd?: number | undefined;
   readonly lastReportSeconds?: number | undefined;
   readonly attempt?: number | undefined;
+  /** Finished trials of a search by how they ended. */
+  readonly trials?: Readonly<Record<string, number>> | undefined;
   /** Retries of the run by whose fault they were. */
   readonly retries?: Readonly<Record<string, number>> | undefined;
 }
@@ -23,7 +25,9 @@ export interface JobSeries {
 interface Family {
   readonly name: string;
   readonly help: string;
-  /** One sample, or one for each value of the label `fault`. */
+  /** Of the samples, where there are several. */
+  readonly label?: string;
+  /** One sample, or one for each value of the label. */
   readonly value: (series: JobSeries) => number | Readonly<Record<string, number>> | undefined;
 }
 
@@ -50,7 +54,14 @@ const families: readonly Family[] = [
   {
     name: 'trainingjob_retries',
     help: 'Retries of the run, by whose fault they were.',
+    label: 'fault',
     value: (job) => job.retries,
+  },
+  {
+    name: 'trainingjob_search_trials',
+    help: 'Finished trials of a search, by how they ended.',
+    label: 'state',
+    value: (job) => job.trials,
   },
 ];
 
@@ -76,7 +87,7 @@ export class JobMetrics {
         const value = family.value(series);
         if (typeof value !== 'object') return value === undefined ? undefined : `${family.name}{${labels}} ${value}\n`;
         const lines = Object.entries(value).map(
-          ([fault, count]) => `${family.name}{${labels},fault="${escaped(fault)}"} ${count}\n`,
+          ([state, count]) => `${family.name}{${labels},${family.label}="${escaped(state)}"} ${count}\n`,
         );
         return lines.join('');
       }),

@@ -22,6 +22,11 @@ export function jobSeries(job: TrainingJob, telemetry: JobTelemetry | undefined,
     costUsd: run === undefined ? undefined : costUsd,
     lastReportSeconds: telemetry && telemetry.lastReportAt / 1000,
     attempt: attempt?.number,
+    trials: trialsOf(telemetry?.search),
     retries,
   };
+}
+
+function trialsOf(search: JobTelemetry['search']): JobSeries['trials'] {
+  return search && { complete: search.complete, pruned: search.pruned, failed: search.failed };
 }

@@ -10,7 +10,7 @@ const mostMessage = 512;
 
 type Reported = Pick<
   TrainingJobStatus,
-  'dataset' | 'progress' | 'metrics' | 'best' | 'evalsSinceBest' | 'checkpoint' | 'alerts' | 'output'
+  'dataset' | 'progress' | 'metrics' | 'best' | 'evalsSinceBest' | 'search' | 'checkpoint' | 'alerts' | 'output'
 >;
 
 /**
@@ -22,7 +22,7 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
   const first = firstAttempt(stored);
   // What an earlier run reported says nothing of this one.
   if (!telemetry || telemetry.attempt < first) return {};
-  const { dataset, latestCheckpoint } = telemetry;
+  const { dataset, latestCheckpoint, search } = telemetry;
   const reported = goesOn(stored, telemetry) ? telemetry.best : settledBest(telemetry);
   const best = reported && !isForgotten(stored.best, telemetry, reported.score) ? reported : undefined;
   const final = stored.attempt && telemetry.finals[stored.attempt.number];
@@ -40,6 +40,7 @@ export function reportedStatus(snapshot: Snapshot, stored: TrainingJobStatus): R
     }),
     ...(best && { best: bestOf(best) }),
     ...(telemetry.evalsSinceBest !== undefined && { evalsSinceBest: telemetry.evalsSinceBest }),
+    ...(search && { search: { ...search } }),
     ...(latestCheckpoint &&
       latestCheckpoint.attempt >= first && {
         checkpoint: {

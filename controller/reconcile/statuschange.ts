@@ -25,7 +25,14 @@ function withoutTime(status: TrainingJobStatus): unknown {
 }
 
 function withoutProgress(status: TrainingJobStatus): unknown {
-  const { cost: _cost, progress: _progress, metrics: _metrics, evalsSinceBest: _evals, ...others } = status;
+  const {
+    cost: _cost,
+    progress: _progress,
+    metrics: _metrics,
+    evalsSinceBest: _evals,
+    search: _search,
+    ...others
+  } = status;
   const { checkpoint, alerts = [], ...rest } = others;
   // A trainer that says the same again and again must not cost a write each time.
   const kinds = [...new Set(alerts.map(({ name }) => name))].toSorted();

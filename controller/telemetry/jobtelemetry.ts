@@ -1,7 +1,7 @@
 import type { BestStep, ScorerState } from '../scoring/best.ts';
 import type { LossTrend, LossWindow } from '../scoring/window.ts';
 import type { Eta, PaceMark } from './eta.ts';
-import type { FinalEvent, Stage } from './protocol.ts';
+import type { FinalEvent, SearchState, Stage } from './protocol.ts';
 
 export interface MetricSummary {
   readonly name: string;
@@ -97,6 +97,8 @@ export interface JobTelemetry {
   readonly lastScore?: number;
   /** The newest evaluations of this attempt: an upload may be told of when training has passed by more of them. */
   readonly evaluated: readonly Evaluated[];
+  /** Of a tabular job that searches. */
+  readonly search?: SearchState;
   readonly checkpoints: readonly CheckpointSummary[];
   readonly latestCheckpoint?: CheckpointSummary;
   /** The last ones of all attempts. */

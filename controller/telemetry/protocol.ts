@@ -76,6 +76,16 @@ export const stageNames: readonly Stage[] = [
 
 export type Metrics = Readonly<Record<string, number | null>>;
 
+/** A search for parameters; the parameters are those that it chose for the best trial, as texts. */
+export interface SearchState {
+  readonly trials: number;
+  readonly complete: number;
+  readonly pruned: number;
+  readonly failed: number;
+  readonly bestTrial?: number;
+  readonly bestParameters?: Readonly<Record<string, string>>;
+}
+
 interface Timed {
   /** The agent's own clock; kept for the record, never compared with ours. */
   readonly time?: string;
@@ -155,6 +165,8 @@ export type AgentEvent = Timed &
         readonly verified: boolean;
         readonly removed?: boolean;
       }
+    /** How far a search is, after each of its trials; the step of a trial is its number. */
+    | ({ readonly type: 'search' } & SearchState)
     | {
         readonly type: 'alert';
         readonly name: string;

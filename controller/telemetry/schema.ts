@@ -8,6 +8,7 @@ export const limits = {
   text: 4096,
   logLines: 200,
   logLine: 1024,
+  parameters: 64,
 } as const;
 
 const step = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
@@ -104,6 +105,19 @@ const events: Readonly<Record<string, object>> = {
     manifestSHA256: sha256,
     verified: { type: 'boolean' },
     removed: { type: 'boolean' },
+  }),
+  search: event('search', ['trials', 'complete', 'pruned', 'failed'], {
+    trials: step,
+    complete: step,
+    pruned: step,
+    failed: step,
+    bestTrial: step,
+    bestParameters: {
+      type: 'object',
+      maxProperties: limits.parameters,
+      propertyNames: { maxLength: 64 },
+      additionalProperties: { type: 'string', maxLength: 64 },
+    },
   }),
   alert: event('alert', ['name', 'severity', 'message'], {
     name: { type: 'string', maxLength: 64 },

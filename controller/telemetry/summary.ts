@@ -63,6 +63,7 @@ function isProgress(job: JobTelemetry, event: AgentEvent): boolean {
     case 'dataset':
     case 'checkpoint':
     case 'resumed':
+    case 'search':
       return true;
     case 'started':
     case 'prediction':
@@ -110,6 +111,10 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
       const { name, severity, message } = event;
       const alert = { attempt: job.attempt, name, severity, message, time: atMs };
       return { ...job, alerts: [...job.alerts, alert].slice(-keptAlerts) };
+    }
+    case 'search': {
+      const { type: _type, time: _time, ...search } = event;
+      return { ...job, search };
     }
     case 'log':
       return { ...job, logTail: [...job.logTail, ...event.lines].slice(-keptLogLines) };

@@ -47,4 +47,11 @@ test('what the trainer reported, as it was reported', () => {
   expect(series.bestScore).toBe(telemetry.best?.score);
   expect(series.score).toBeGreaterThan(series.bestScore ?? 0);
   expect(series.lastReportSeconds).toBe(5);
+  expect(series.trials).toBeUndefined();
+});
+
+test('trials of a search, by how they ended', () => {
+  const search = { type: 'search', trials: 9, complete: 3, pruned: 0, failed: 1 } as const;
+  const telemetry = reduce(contact(undefined, 'u', 1, 'pod', 0), search, { strategy: 'MultiMetric' }, 1);
+  expect(jobSeries(job(), telemetry, 0).trials).toEqual({ complete: 3, pruned: 0, failed: 1 });
 });

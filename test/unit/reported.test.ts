@@ -135,6 +135,12 @@ describe('what the trainer reported', () => {
     ).toBe(90);
   });
 
+  test('a search: its newest state, and nothing of it where there is none', () => {
+    const search = { trials: 9, complete: 0, pruned: 0, failed: 1, bestTrial: 2, bestParameters: { maxDepth: '3' } };
+    expect(after({ telemetry: telemetry({ search }) }).search).toEqual(search);
+    expect(after({ telemetry: telemetry({ step: 1 }) })).not.toHaveProperty('search');
+  });
+
   test('stays when the store is lost', () => {
     const status = { progress: { step: 40, sequence: 9 }, evalsSinceBest: 2 };
     expect(after({ status })).toMatchObject(status);

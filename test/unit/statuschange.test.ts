@@ -41,6 +41,7 @@ describe('how much a change of status matters', () => {
     ['an undefined member', { failure: undefined as never }, 'none'],
     ['a step', { progress: { ...base.progress, step: 6 } }, 'progress'],
     ['a metric', { metrics: [{ name: 'a', value: '1', step: 1 }] }, 'progress'],
+    ['a trial of a search', { search: { trials: 9, complete: 1, pruned: 0, failed: 0 } }, 'progress'],
     ['evaluations since the best', { evalsSinceBest: 4 }, 'progress'],
     ['an alert', { alerts: [alertAt(1)] }, 'urgent'],
     ['the first checkpoint', { checkpoint: { step: 1, uri: 'u', verified: true, time: isoAt(0) } }, 'urgent'],

@@ -323,3 +323,25 @@ describe('the estimate of what remains', () => {
     expect(pushMark(marks, { step: 3, atMs: 30_000 })).toEqual([{ step: 3, atMs: 30_000 }]);
   });
 });
+
+describe('a search', () => {
+  const told = (complete: number, more: object = {}): AgentEvent => ({
+    type: 'search',
+    time: '2026-01-01T00:00:00Z',
+    trials: 9,
+    complete,
+    pruned: 0,
+    failed: 0,
+    ...more,
+  });
+
+  test('is what was told of it last, and each trial is progress', () => {
+    const job = after(begun, told(1, { bestTrial: 1, bestParameters: { c: '1' } }), told(2));
+    expect(job.search).toEqual({ trials: 9, complete: 2, pruned: 0, failed: 0 });
+    expect(job.progressAt).toBe(2000);
+  });
+
+  test('a new attempt says itself what it goes on with', () => {
+    expect(contact(after(begun, told(1)), 'u', 2, 'pod-2', 9000)).not.toHaveProperty('search');
+  });
+});

@@ -239,6 +239,7 @@ def test_resource_and_trainer_know_the_same_fields():
         "excludeFeatures",
         "preprocessing",
         "classWeight",
+        "search",
         "parameters",
     }
     assert set(properties["parameters"]["properties"]) == set(owners())

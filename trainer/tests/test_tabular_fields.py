@@ -120,6 +120,26 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "preprocessing.scaling": ({}, {"preprocessing": {"scaling": "Robust"}}),
     "preprocessing.columnTypes": ({}, {"preprocessing": {"columnTypes": [{"name": "code", "type": "Categorical"}]}}),
     "classWeight": ({}, {"classWeight": "Balanced"}),
+    # A grid has what is named, the others the family's ranges besides.
+    "search.sampler": (
+        {"search": {"trials": 3, "space": [{"name": "maxDepth", "choices": [1, 2, 3]}]}},
+        {"search": {"trials": 3, "space": [{"name": "maxDepth", "choices": [1, 2, 3]}], "sampler": "Grid"}},
+    ),
+    "search.trials": ({"search": {"trials": 3}}, {"search": {"trials": 4}}),
+    # Trials of some hundredths of a second each.
+    "search.timeoutSeconds": (
+        {"search": {"trials": 1000, "timeoutSeconds": 1}},
+        {"search": {"trials": 1000, "timeoutSeconds": 2}},
+    ),
+    "search.pruner": (
+        {"search": {"trials": 8, "pruner": "None"}},
+        {"search": {"trials": 8, "pruner": "SuccessiveHalving"}},
+    ),
+    "search.seed": ({"search": {"trials": 3}}, {"search": {"trials": 3, "seed": 5}}),
+    "search.space": (
+        {"search": {"trials": 3}},
+        {"search": {"trials": 3, "space": [{"name": "maxDepth", "low": 1, "high": 2}]}},
+    ),
 }
 
 

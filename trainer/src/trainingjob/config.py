@@ -116,7 +116,7 @@ def parse_config(value: Any) -> Config:
         env=_env(fields.get("env")),
         secret_env=_secret_env(fields.get("secretEnv")),
         evaluation_every_steps=_evaluation(evaluation) if evaluation is not None else None,
-        checkpoints=_checkpoints(fields.get("checkpoints")),
+        checkpoints=_checkpoints(fields.get("checkpoints"), trainer),
         storage=_storage(fields.get("storage")),
         output=_output(fields.get("output"), trainer),
         scoring=_scoring(fields.get("scoring"), trainer),
@@ -189,12 +189,14 @@ def _evaluation(value: Any) -> int:
     return every
 
 
-def _checkpoints(value: Any) -> Checkpoints | None:
+def _checkpoints(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Checkpoints | None:
     if value is None:
         return None
     fields = Fields(value, "checkpoints")
     fields.optional_text("uri")
     every = fields.get("everySteps")
+    if every is not None and isinstance(trainer, TabularConfig) and trainer.search is not None:
+        raise invalid("checkpoints.everySteps: a search stores a checkpoint after each trial; leave it out")
     checkpoints = Checkpoints(
         every_steps=None if every is None else fields.integer("everySteps", least=1),
         keep_best=fields.integer("keepBest", 1, least=1),
@@ -232,12 +234,20 @@ def _storage(value: Any) -> Storage:
 
 
 def _scoring(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Scoring:
+    searches = isinstance(trainer, TabularConfig) and trainer.search is not None
     if value is None and isinstance(trainer, FineTuneConfig) and trainer.method == "RLHF":
         return Scoring(metric="eval/reward", goal="Maximize")
+    if value is None and searches:
+        return Scoring(metric="eval/loss", goal="Minimize")
     fields = Fields({"strategy": "MultiMetric"} if value is None else value, "scoring")
     strategy = fields.text("strategy")
     metric = fields.get("metric")
     fields.close()
+    if strategy == "MultiMetric" and searches:
+        raise invalid(
+            "scoring.strategy: MultiMetric weighs an evaluation against the one before it, which trials of a search are not; write "
+            "SingleMetric with a metric"
+        )
     if strategy == "MultiMetric":
         return Scoring(metric=None, goal="Minimize")
     if strategy != "SingleMetric":

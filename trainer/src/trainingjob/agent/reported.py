@@ -28,6 +28,7 @@ _SEVERITIES = ("Info", "Warning", "Error")
 _MOST_STEP = 2**53 - 1
 _MOST_TEXT = 4096
 _MOST_LINES = 200
+_MOST_PARAMETERS = 64
 _MOST_LINE = 1024
 # What the members of an evaluation are called among metrics.
 _NAMES = {"epoch": "epoch", "evalLoss": "eval/loss", "trainLoss": "train/loss"}
@@ -134,6 +135,16 @@ def _is_metric_name(value: Any) -> bool:
     return isinstance(value, str) and METRIC_NAME.fullmatch(value) is not None
 
 
+def _is_parameters(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= _MOST_PARAMETERS
+        and all(_text(64).fits(name) and _text(64).fits(entry) for name, entry in value.items())
+    )
+
+
+_parameters = _Member(_is_parameters, f"an object of at most {_MOST_PARAMETERS} texts of at most 64 characters")
+
 _MEMBERS: dict[str, dict[str, _Member]] = {
     "stage": {"stage": _one_of(STAGES), "detail": _optional(_text(_MOST_TEXT))},
     "totals": {
@@ -185,6 +196,14 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "step": _step,
         "uri": _Member(lambda value: value is None or _uri.fits(value), f"{_uri.wanted} or null"),
         "rejected": _rejected,
+    },
+    "search": {
+        "trials": _step,
+        "complete": _step,
+        "pruned": _step,
+        "failed": _step,
+        "bestTrial": _optional(_step),
+        "bestParameters": _optional(_parameters),
     },
     "alert": {"name": _text(64), "severity": _one_of(_SEVERITIES), "message": _text(_MOST_TEXT)},
     "log": {"lines": _texts(_MOST_LINES, _MOST_LINE)},

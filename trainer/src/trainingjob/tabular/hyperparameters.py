@@ -130,7 +130,7 @@ def parse_hyperparameters(value: Any, family: str, mine: Hyperparameters, owners
         if name in owners:
             known = [entry.name for entry in mine.known]
             raise invalid(
-                f"{where}.{name}: is a parameter of {_together(owners[name])}, not of {family}.{nearest(name, known)} "
+                f"{where}.{name}: is a parameter of {together(owners[name])}, not of {family}.{nearest(name, known)} "
                 f"Those of {family}: {', '.join(known)}"
             )
     fields.close()
@@ -152,5 +152,6 @@ def _parsed(fields: Fields, mine: Hyperparameters) -> dict[str, Any]:
     return {entry.name: entry.parse(fields, preset.get(entry.name, entry.default)) for entry in mine.known}
 
 
-def _together(names: list[str]) -> str:
+def together(names: list[str]) -> str:
+    """Names as a sentence lists them."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,6 +5,8 @@ import json
 import platform
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
@@ -24,7 +26,9 @@ from trainingjob.tabular.prepare import Part, Prepared
 from trainingjob.tabular.report.draw import draw
 from trainingjob.tabular.report.modelcard import write_card
 from trainingjob.tabular.report.report import write_report
+from trainingjob.tabular.report.searched import search_history
 from trainingjob.tabular.result import lowest
+from trainingjob.tabular.search.record import Trial, write_search
 from trainingjob.tabular.tasks.task import Task
 
 METRICS_FILE = "metrics.json"
@@ -34,7 +38,9 @@ PREDICTIONS_FILE = "predictions.csv"
 
 @dataclass(frozen=True)
 class Output:
-    """What is known at the end of a run; `model` is that of the best step, and lies at `model_path`."""
+    """What is known at the end of a run; `model` is that of the best step, and lies at `model_path`. `rounds` is how many it has,
+    and `evaluations` are those that it went through, by round: the step and all evaluations, but in a search, whose steps are
+    `trials`."""
 
     tabular: TabularConfig
     task: Task
@@ -43,6 +49,9 @@ class Output:
     best: int
     model: Predictor
     model_path: Path
+    rounds: int
+    evaluations: Mapping[int, Mapping[str, float]]
+    trials: tuple[Trial, ...] = ()
 
 
 def store_output(output: Output, uri: str, version: str) -> str:
@@ -64,11 +73,14 @@ def store_output(output: Output, uri: str, version: str) -> str:
         predicted = output.model.predict(prepared.test.x)
         write_predictions(folder / PREDICTIONS_FILE, predicted, prepared.classes)
         metrics = measured(output, predicted, version)
-        plots, absent = draw(prepared, output.progress, output.model, predicted, metrics)
+        plots, absent = draw(prepared, output.evaluations, output.rounds, output.model, predicted, metrics)
+        if output.trials and output.tabular.search is not None:
+            plots.append(search_history(output.trials, output.best))
+            write_search(folder, output.tabular.search, list(output.trials), best_trial=output.best)
         metrics["not_computed"] |= absent
         for name, document in ((SCHEMA_FILE, schema), (METRICS_FILE, metrics)):
             (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        write_report(folder, metrics, schema, plots)
+        write_report(folder, metrics, schema, plots, output.trials)
         write_card(folder, metrics, schema, output.task.name, output.tabular.family.library)
         return store_verified(folder, uri, output.best, version)
 
@@ -79,15 +91,17 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
     split = prepared.split
     test = prepared.test
     found, absent = task.report(test.y, predicted, prepared.classes)
+    searches = ["optuna"] if output.trials else []
     # Clocks of two pods may differ; a run does not end before it began.
     started = datetime.fromisoformat(progress.started_at)
-    steps = {} if tabular.family.steps is None else {tabular.family.steps: output.best}
+    steps = {} if tabular.family.steps is None else {tabular.family.steps: output.rounds}
     return {
         "model_type": tabular.model_type,
         "best_step": output.best,
         "score": progress.scores[output.best],
         "steps_evaluated": len(progress.evaluations),
         **steps,
+        **_searched(output),
         "measured_on": "test" if split.has_test else "evaluation",
         "rows": {
             "train": len(split.train),
@@ -109,9 +123,20 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         "versions": {
             "trainingjob": version,
             "python": platform.python_version(),
-            **{name: version_of(name) for name in sorted({"numpy", "scikit-learn", tabular.family.library})},
+            **{name: version_of(name) for name in sorted({"numpy", "scikit-learn", tabular.family.library, *searches})},
         },
         "not_computed": absent,
+    }
+
+
+def _searched(output: Output) -> dict[str, Any]:
+    if not output.trials:
+        return {}
+    states = Counter(trial.state for trial in output.trials)
+    counts = {"complete": states["Complete"], "pruned": states["Pruned"], "failed": states["Failed"]}
+    best = output.trials[output.best - 1]
+    return {
+        "search": {"trials": len(output.trials), **counts, "best_trial": best.number, "parameters": best.parameters}
     }
 
 

@@ -1,5 +1,6 @@
 """The configuration of a tabular trainer. Names are those of the TrainingJob; decimals are texts there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -7,14 +8,17 @@ from trainingjob.datasource import DataSource, parse_source
 from trainingjob.fields import Fields, invalid, nearest, shown
 from trainingjob.tabular.data.preprocessing import Preprocessing, parse_preprocessing
 from trainingjob.tabular.families.known import FAMILIES, MODEL_TYPES, TASKS, Family, owners
-from trainingjob.tabular.hyperparameters import MOST_SEED, Values, changed, parse_hyperparameters
+from trainingjob.tabular.hyperparameters import MOST_SEED, Values, changed, parse_hyperparameters, python_name
+from trainingjob.tabular.search.dimension import Dimension
+from trainingjob.tabular.search.parameters import SearchConfig, parse_search
 
 ClassWeight = Literal["None", "Balanced"]
 
 
 @dataclass(frozen=True)
 class TabularConfig:
-    """What to fit to which rows. `eval_split` and `test_split` are shares of the rows."""
+    """What to fit to which rows. `eval_split` and `test_split` are shares of the rows; `search` is None where the parameters are
+    all given."""
 
     model_type: str
     family: Family
@@ -29,6 +33,7 @@ class TabularConfig:
     preprocessing: Preprocessing
     class_weight: ClassWeight
     parameters: Values
+    search: SearchConfig | None = None
 
     @property
     def source(self) -> str:
@@ -51,6 +56,13 @@ def parse_tabular(value: Any) -> TabularConfig:
     features, excluded = _names(fields, "features"), _names(fields, "excludeFeatures")
     if features is not None and excluded is not None:
         raise invalid("trainer.tabular.excludeFeatures: goes without features; write one of the two")
+    given, search = fields.get("parameters"), fields.get("search")
+    given = {} if given is None else given
+    parameters = parse_hyperparameters(given, family.name, family.hyperparameters, owners())
+
+    def idle(name: str, searched: Mapping[str, Dimension]) -> str | None:
+        return _idle(model_type, family.name, parameters, searched).get(name)
+
     config = TabularConfig(
         model_type=model_type,
         family=family,
@@ -69,11 +81,12 @@ def parse_tabular(value: Any) -> TabularConfig:
             native_categories=family.native_categories,
         ),
         class_weight=fields.choice("classWeight", get_args(ClassWeight), "None"),
-        parameters=parse_hyperparameters(fields.get("parameters"), family.name, family.hyperparameters, owners()),
+        parameters=parameters,
+        search=None if search is None else parse_search(search, family, given, idle),
     )
     fields.close()
     _check(config)
-    _check_idle(config, changed(fields.get("parameters"), family.hyperparameters))
+    _check_idle(config, changed(given, family.hyperparameters))
     return config
 
 
@@ -122,28 +135,42 @@ def _check(config: TabularConfig) -> None:
 
 
 def _check_idle(config: TabularConfig, given: frozenset[str]) -> None:
-    """Parameters that the library would pass over in silence beside the others. One that has its default is none: the operator
-    names all of them."""
-    chosen, where = config.parameters, "trainer.tabular.parameters"
-    if config.family.name == "catboost" and chosen["bootstrap_type"] in ("Bayesian", "No") and "subsample" in given:
-        raise invalid(f"{where}.subsample: goes with bootstrapType MVS or Bernoulli; leave it out")
-    if config.family.name == "lightgbm" and chosen["bagging_freq"] == 0 and "baggingFraction" in given:
-        raise invalid(
-            f"{where}.baggingFraction: goes with a baggingFreq above 0; leave it out, or write baggingFreq: 1"
-        )
-    if config.family.name == "keras":
+    """Refuses parameters that the library would pass over in silence beside the others. One that has its default is none: the
+    operator names all of them."""
+    searched = {} if config.search is None else {one.name: one for one in config.search.space}
+    for name, reason in _idle(config.model_type, config.family.name, config.parameters, searched).items():
+        if name in given:
+            raise invalid(f"trainer.tabular.parameters.{name}: {reason}")
+
+
+def _idle(model_type: str, family: str, chosen: Values, searched: Mapping[str, Dimension]) -> dict[str, str]:
+    """Parameters without effect, and why. One that another decides about has an effect where any of its values gives it one."""
+
+    def possible(name: str) -> tuple[Any, ...]:
+        one = searched.get(name)
+        if one is None:
+            return (chosen[python_name(name)],)
+        return one.choices or (one.low, one.high)
+
+    found: dict[str, str] = {}
+    if family == "catboost" and not {"MVS", "Bernoulli"} & {*possible("bootstrapType")}:
+        found["subsample"] = "goes with bootstrapType MVS or Bernoulli; leave it out"
+    if family == "lightgbm" and not any(possible("baggingFreq")):
+        found["baggingFraction"] = "goes with a baggingFreq above 0; leave it out, or write baggingFreq: 1"
+    if family == "keras":
         for name, optimizer in (("weightDecay", "adamw"), ("momentum", "sgd")):
-            if name in given and chosen["optimizer"] != optimizer:
-                raise invalid(
-                    f"{where}.{name}: goes with optimizer {optimizer}, not with {chosen['optimizer']}; leave it out"
+            if optimizer not in possible("optimizer"):
+                found[name] = (
+                    f"goes with optimizer {optimizer}, not with {' or '.join(possible('optimizer'))}; leave it out"
                 )
-    if config.family.name != "svm":
-        return
-    kernel = chosen["kernel"]
-    for name, kernels in (("degree", ("poly",)), ("coef0", ("poly", "sigmoid")), ("gamma", ("rbf", "poly", "sigmoid"))):
-        if name in given and kernel not in kernels:
-            raise invalid(f"{where}.{name}: goes with kernel {' or '.join(kernels)}, not with {kernel}; leave it out")
-    if "epsilon" in given and config.task != "regression":
-        raise invalid(f"{where}.epsilon: goes with svm_regression; leave it out")
-    if "randomState" in given and config.task == "regression":
-        raise invalid(f"{where}.randomState: nothing is left to chance in svm_regression; leave it out")
+    if family != "svm":
+        return found
+    kernels = possible("kernel")
+    for name, fit in (("degree", ("poly",)), ("coef0", ("poly", "sigmoid")), ("gamma", ("rbf", "poly", "sigmoid"))):
+        if not {*fit} & {*kernels}:
+            found[name] = f"goes with kernel {' or '.join(fit)}, not with {' or '.join(kernels)}; leave it out"
+    if model_type != "svm_regression":
+        found["epsilon"] = "goes with svm_regression; leave it out"
+    else:
+        found["randomState"] = "nothing is left to chance in svm_regression; leave it out"
+    return found

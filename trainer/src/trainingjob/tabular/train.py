@@ -4,6 +4,7 @@ import math
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainingjob import earlystopping, reporting
 from trainingjob.config import Config
@@ -17,11 +18,17 @@ from trainingjob.scoring.best import BestTracker, Evaluation
 from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
 from trainingjob.storage.manifest import Damaged
-from trainingjob.tabular.families.family import FamilyModule, Predictor, Trainable, family_module
+from trainingjob.tabular.families.family import FamilyModule, Trainable, family_module
+from trainingjob.tabular.measure import loss_on, measure
 from trainingjob.tabular.output import Output, store_output
+from trainingjob.tabular.pace import pace_of
 from trainingjob.tabular.parameters import TabularConfig
-from trainingjob.tabular.prepare import Part, Prepared, prepare
+from trainingjob.tabular.prepare import Prepared, prepare
 from trainingjob.tabular.tasks.task import Task, task_named
+from trainingjob.tabular.told import answer_learning_rate, stage
+
+if TYPE_CHECKING:
+    from trainingjob.tabular.search.run import SearchRun
 
 
 def train(config: Config, version: str) -> ExitCode:
@@ -40,7 +47,7 @@ def train(config: Config, version: str) -> ExitCode:
         raise invalid("output: a tabular job needs output with a uri, and storage.output")
     task = task_named(tabular.task)
     _check_metrics(config, task)
-    _stage("Loading", tabular.source)
+    stage("Loading", tabular.source)
     family = family_module(tabular.family.name)
     prepared = prepare(tabular, task)
     split = prepared.split
@@ -49,19 +56,37 @@ def train(config: Config, version: str) -> ExitCode:
     revision = {} if prepared.table.revision is None else {"revision": prepared.table.revision}
     reporting.emit({"type": "dataset", **sizes, "sha256": prepared.table.sha256, **revision})
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
-    run = _Run(config, tabular, task, family, prepared, keeper)
+    run = _begun(config, tabular, task, family, prepared, keeper)
     if config.resume is not None:
         run.resume(config.resume)
     try:
         stopped = run.train()
     finally:
         keeper.tell_rest()
-    _stage("Uploading", config.storage.output)
+    if not run.has_result():
+        return ExitCode.STOPPED
+    stage("Uploading", config.storage.output)
     run.store_output(config.storage.output, version)
     if stopped:
         return ExitCode.STOPPED
     run.settle()
     return ExitCode.SUCCESS
+
+
+def _begun(
+    config: Config,
+    tabular: TabularConfig,
+    task: Task,
+    family: FamilyModule,
+    prepared: Prepared,
+    keeper: CheckpointKeeper,
+) -> "_Run | SearchRun":
+    if tabular.search is None:
+        return _Run(config, tabular, task, family, prepared, keeper)
+    # Imported here: only a search needs the library that draws trials.
+    from trainingjob.tabular.search.run import SearchRun
+
+    return SearchRun(config, tabular, task, family, prepared, keeper, tabular.search)
 
 
 class _Run:
@@ -81,19 +106,18 @@ class _Run:
         self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256)
         self._model: Trainable = family.begin(prepared.problem, None)
         self._saved = 0
-        wanted = config.evaluation_every_steps or max(1, self._steps // 10)
-        self._every = min(wanted, self._steps)
-        self._log_every = max(1, self._every // 4)
-        notes = [f"train loss is reported every {self._log_every} steps", *prepared.notes]
-        if wanted > self._every:
+        self._pace = pace_of(self._steps, config.evaluation_every_steps, segmented=family.SEGMENTED)
+        wanted = self._pace.wanted
+        notes = [f"train loss is reported every {self._pace.log_every} steps", *prepared.notes]
+        if wanted > self._pace.every:
             notes.append(f"evaluation every {wanted} steps was clamped to the run's {self._steps}")
         reporting.emit(
             {
                 "type": "totals",
                 "totalSteps": self._steps,
-                "evaluationEverySteps": self._every,
+                "evaluationEverySteps": self._pace.every,
                 "requestedEvaluationEverySteps": wanted,
-                "checkpointEverySteps": (config.checkpoints and config.checkpoints.every_steps) or self._every,
+                "checkpointEverySteps": (config.checkpoints and config.checkpoints.every_steps) or self._pace.every,
                 "notes": [note[:1000] for note in notes[:16]],
             }
         )
@@ -124,21 +148,21 @@ class _Run:
             Whether a stop was asked for before the end.
         """
         print(initialised(self._progress.tracker), flush=True)  # noqa: T201
-        _stage("Training")
+        stage("Training")
         step, answered = self._model.done, None
         while step < self._steps and not self._stops_early():
             begun = time.monotonic()
-            step = self._next(step)
+            step = self._pace.next(step)
             self._model.advance(step)
             self._progress.training_seconds += time.monotonic() - begun
             stop = reporting.should_stop()
             last = stop or step == self._steps
-            evaluates = last or step % self._every == 0
-            if evaluates or step % self._log_every == 0:
+            evaluates = last or step % self._pace.every == 0
+            if evaluates or step % self._pace.log_every == 0:
                 reporting.report(step, {"train/loss": self._train_loss()})
             if evaluates:
                 self._evaluate(step, is_last=last)
-            answered = _answer_learning_rate(answered)
+            answered = answer_learning_rate(answered)
             self._keeper.follow()
             if reporting.checkpoint_requested():
                 # One of this very step is an answer, too; whoever asked waits for it to be told.
@@ -146,7 +170,7 @@ class _Run:
                     self._keeper.tell(step)
                 else:
                     self._save(step)
-                    _stage("Training")
+                    stage("Training")
             if stop:
                 return step < self._steps
         return False
@@ -155,25 +179,24 @@ class _Run:
         """Nothing more will go on from a checkpoint."""
         self._keeper.settle(self._progress)
 
+    def has_result(self) -> bool:
+        """Whether a result can be asked for: a run is never stopped before its first evaluation."""
+        return True
+
     def store_output(self, uri: str, version: str) -> None:
         """Stores the best step's model with all that belongs to it, and reports where."""
         with tempfile.TemporaryDirectory(prefix="best-") as name:
             best = fetch_best(self._progress, self._keeper, Path(name))
             path = Path(name) / self._tabular.family.model_file
             model = self._family.load(path, self._task.name, len(self._prepared.classes))
-            output = Output(self._tabular, self._task, self._prepared, self._progress, best, model, path)
+            evaluations = self._progress.evaluations
+            output = Output(
+                self._tabular, self._task, self._prepared, self._progress, best, model, path, best, evaluations
+            )
             sha = store_output(output, uri, version)
-            metrics = self._measure(model, self._prepared.held_out)
+            metrics = measure(self._task, model, self._prepared.held_out)
         result = {"type": "result", "bestStep": best, "output": {"uri": uri, "manifestSHA256": sha}, "metrics": metrics}
         reporting.emit(result)
-
-    def _next(self, step: int) -> int:
-        """Up to which step to train before anything else is looked at."""
-        if not self._family.SEGMENTED:
-            return step + 1
-        # At the same steps in every attempt, wherever this one began.
-        marks = (step // width * width + width for width in (self._every, self._log_every))
-        return min(self._steps, *marks)
 
     def _stops_early(self) -> bool:
         if self._rule is None or not earlystopping.exhausted(self._rule, self._progress):
@@ -182,14 +205,14 @@ class _Run:
         return True
 
     def _save(self, step: int) -> None:
-        _stage("Checkpointing")
+        stage("Checkpointing")
         file = self._tabular.family.model_file
         self._keeper.save(lambda folder: self._model.save(folder / file), step, self._progress)
         self._saved = step
 
     def _evaluate(self, step: int, *, is_last: bool) -> None:
-        _stage("Evaluating")
-        metrics = self._measure(self._model, self._prepared.held_out)
+        stage("Evaluating")
+        metrics = measure(self._task, self._model, self._prepared.held_out)
         train_loss = self._train_loss()
         if not math.isfinite(metrics["eval/loss"]) or not math.isfinite(train_loss):
             raise TrainingError(
@@ -208,17 +231,10 @@ class _Run:
         if self._keeper.due(step, is_best=scored.is_best, is_last=is_last):
             self._save(step)
         if not is_last:
-            _stage("Training")
+            stage("Training")
 
     def _train_loss(self) -> float:
-        part = self._prepared.train
-        return self._task.loss(part.y, self._model.predict(part.x))
-
-    def _measure(self, model: Predictor, part: Part) -> dict[str, float]:
-        """Loss and metrics on rows, as an evaluation names them."""
-        predicted = model.predict(part.x)
-        found = {"loss": self._task.loss(part.y, predicted), **self._task.evaluate(part.y, predicted)}
-        return {f"eval/{name}": value for name, value in found.items()}
+        return loss_on(self._task, self._model, self._prepared.train)
 
 
 def _check_metrics(config: Config, task: Task) -> None:
@@ -226,19 +242,3 @@ def _check_metrics(config: Config, task: Task) -> None:
     rule = config.early_stopping
     require_metric("scoring.metric", config.scoring.metric, known, f"a {task.name}")
     require_metric("earlyStopping.metric", None if rule is None else rule.metric_name, known, f"a {task.name}")
-
-
-def _answer_learning_rate(answered: float | None) -> float | None:
-    """Answers who wants another one; each that is wanted, once."""
-    wanted = reporting.wanted_learning_rate()
-    if wanted is not None and wanted != answered:
-        message = (
-            f"the learning rate {wanted:g} was not taken: a tabular job keeps that of trainer.tabular.parameters to its end; "
-            "begin a new run with another"
-        )
-        reporting.emit({"type": "alert", "name": "LearningRateRefused", "severity": "Warning", "message": message})
-    return wanted
-
-
-def _stage(stage: str, detail: str | None = None) -> None:
-    reporting.emit({"type": "stage", "stage": stage} | ({} if detail is None else {"detail": detail}))

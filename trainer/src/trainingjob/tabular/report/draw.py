@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from trainingjob.progress import Progress
 from trainingjob.tabular.families.family import Predictor
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.prepare import Prepared
@@ -22,9 +21,14 @@ from trainingjob.tabular.report.plots import (
 
 
 def draw(
-    prepared: Prepared, progress: Progress, model: Predictor, predicted: Predicted, metrics: Mapping[str, Any]
+    prepared: Prepared,
+    evaluations: Mapping[int, Mapping[str, float]],
+    best: int,
+    model: Predictor,
+    predicted: Predicted,
+    metrics: Mapping[str, Any],
 ) -> tuple[list[Plot], dict[str, str]]:
-    """The plots, and why others are not among them."""
+    """The plots, and why others are not among them. `evaluations` are the model's own, by round, and `best` is the round it has."""
     plots: list[Plot] = []
     absent: dict[str, str] = {}
     truth, probabilities, classes = prepared.test.y, predicted.probabilities, prepared.classes
@@ -40,8 +44,8 @@ def draw(
             precision_recall(outcomes[:, shown], probabilities[:, shown], classes[shown]),
             calibration(metrics["calibration"]),
         ]
-    if len(progress.evaluations) > 1:
-        plots.append(learning_curve(progress.evaluations, metrics["best_step"]))
+    if len(evaluations) > 1:
+        plots.append(learning_curve(evaluations, best))
     else:
         absent["learning_curve"] = "there was one evaluation only"
     found = model.importance()

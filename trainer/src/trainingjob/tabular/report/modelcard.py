@@ -68,7 +68,7 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
             if metrics.get("classes")
             else []
         ),
-        f"Parameters: `{parameters}`; step {metrics['best_step']} was the best.",
+        f"Parameters: `{parameters}`; {'trial' if 'search' in metrics else 'step'} {metrics['best_step']} was the best.",
         "",
         "## How to ask it",
         "",

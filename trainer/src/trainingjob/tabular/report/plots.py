@@ -39,7 +39,7 @@ def learning_curve(evaluations: Mapping[int, Mapping[str, float]], best: int) ->
         axes.set(xlabel="step", ylabel="loss")
         axes.legend()
 
-    return _plot("learning_curve", "Loss on training and evaluation rows, by step", draw)
+    return plot_of("learning_curve", "Loss on training and evaluation rows, by step", draw)
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], classes: tuple[str, ...]) -> Plot:
@@ -61,7 +61,7 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], classes: tuple[str, ...]) 
                         column, row, str(counts[row, column]), ha="center", va="center", color="w" if dark else "k"
                     )
 
-    return _plot("confusion_matrix", "Rows of each class, by what was predicted for them", draw)
+    return plot_of("confusion_matrix", "Rows of each class, by what was predicted for them", draw)
 
 
 def roc(outcomes: Floats, probabilities: Floats, names: Sequence[str]) -> Plot:
@@ -75,7 +75,7 @@ def roc(outcomes: Floats, probabilities: Floats, names: Sequence[str]) -> Plot:
         axes.set(xlabel="false positives", ylabel="true positives", xlim=(0, 1), ylim=(0, 1.02))
         _name(axes, names)
 
-    return _plot("roc", "Receiver operating characteristic: share of true against share of false positives", draw)
+    return plot_of("roc", "Receiver operating characteristic: share of true against share of false positives", draw)
 
 
 def precision_recall(outcomes: Floats, probabilities: Floats, names: Sequence[str]) -> Plot:
@@ -88,7 +88,7 @@ def precision_recall(outcomes: Floats, probabilities: Floats, names: Sequence[st
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         _name(axes, names)
 
-    return _plot("precision_recall", "Precision against recall", draw)
+    return plot_of("precision_recall", "Precision against recall", draw)
 
 
 def calibration(bins: Sequence[Mapping[str, float]]) -> Plot:
@@ -99,7 +99,7 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> Plot:
         axes.plot([one["probability"] for one in bins], [one["share"] for one in bins], marker="o")
         axes.set(xlabel="mean probability", ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
-    return _plot("calibration", "How often what was predicted with some probability came true", draw)
+    return plot_of("calibration", "How often what was predicted with some probability came true", draw)
 
 
 def importance(measure: str, values: Floats, names: Sequence[str]) -> Plot:
@@ -113,7 +113,7 @@ def importance(measure: str, values: Floats, names: Sequence[str]) -> Plot:
         axes.set(xlabel=measure)
 
     many = f", the first {_MOST_BARS} of {len(names)}" if len(names) > _MOST_BARS else ""
-    return _plot("feature_importance", f"What counts most, by {measure}{many}", draw)
+    return plot_of("feature_importance", f"What counts most, by {measure}{many}", draw)
 
 
 def residuals(truth: Floats, predicted: Floats) -> Plot:
@@ -124,7 +124,7 @@ def residuals(truth: Floats, predicted: Floats) -> Plot:
         axes.scatter(predicted, truth - predicted, s=10, alpha=0.6)
         axes.set(xlabel="predicted", ylabel="true minus predicted")
 
-    return _plot("residuals", "Residuals: what is left of the truth when the prediction is taken away", draw)
+    return plot_of("residuals", "Residuals: what is left of the truth when the prediction is taken away", draw)
 
 
 def _name(axes: Any, names: Sequence[str]) -> None:
@@ -132,7 +132,8 @@ def _name(axes: Any, names: Sequence[str]) -> None:
         axes.legend(fontsize="small", ncols=2 if len(names) > 5 else 1)
 
 
-def _plot(name: str, caption: str, draw: Any) -> Plot:
+def plot_of(name: str, caption: str, draw: Any) -> Plot:
+    """What `draw` draws into axes."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, dpi=96, layout="constrained")
         draw(figure.add_subplot())

@@ -8,11 +8,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trainingjob.tabular.report.plots import Plot
+from trainingjob.tabular.report.searched import trial_rows
+from trainingjob.tabular.search.record import Trial
 
 REPORT_FILE = "report.html"
 
 
-def write_report(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, Any], plots: Sequence[Plot]) -> None:
+def write_report(
+    folder: Path,
+    metrics: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    plots: Sequence[Plot],
+    trials: Sequence[Trial] = (),
+) -> None:
     """Writes the page and each plot as a file."""
     for plot in plots:
         (folder / f"{plot.name}.png").write_bytes(plot.png)
@@ -35,6 +43,8 @@ def write_report(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, 
         plots=[{"caption": plot.caption, "base64": base64.b64encode(plot.png).decode()} for plot in plots],
         columns=schema["features"],
         notes=schema["notes"],
+        trials=trial_rows(trials),
+        trials_done=len(trials),
         parameters=[*metrics["parameters"].items(), *seeds.items(), *versions.items()],
     )
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
