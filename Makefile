@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install finetune demo types test chaos stories mutants generate format
+.PHONY: install finetune demo types methods test chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -27,6 +27,10 @@ demo: install $(if $(filter-out tabular,$(JOB))$(filter keras_%,$(TYPE)),finetun
 # Every tabular type through operator and simulator: its metric beside that of its library alone, seconds, cost.
 types: finetune
 	@exec node test/demo/types.ts
+
+# Every method of fine-tuning through operator and simulator to a model that plain transformers load: what it measured, read back over the API.
+methods: finetune
+	@exec node test/demo/methods.ts
 
 test: install
 	@./trainer/install.sh finetune lightning
