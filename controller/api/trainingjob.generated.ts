@@ -354,6 +354,10 @@ testSplit: string
  * Seed of the split; the same seed holds out the same rows.
  */
 seed: number
+/**
+ * Cross-validates the result: for each of so many folds of the training and evaluation rows, a model with the same parameters and rounds is trained on the others and measured on it. Stratified by target in a classification. None when absent.
+ */
+folds?: number
 }
 /**
  * Name of the column to predict. A regression needs numbers; a classification takes texts, whole numbers, or false and true, and of two classes the second in order is the positive one.

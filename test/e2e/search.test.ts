@@ -58,14 +58,14 @@ const succeeded = ({ status }: TrainingJob): boolean => status?.phase === 'Succe
 test('a pod is lost in the middle of a search: the next goes on with the finished trials, and nobody can tell', async () => {
   const namespace = await rig.namespace();
   await rig.create(namespace, 'lost', spec);
-  const middle = await rig.until(namespace, 'lost', ({ status }) => (status?.search?.complete ?? 0) >= 1, 60_000);
+  const middle = await rig.until(namespace, 'lost', ({ status }) => status?.checkpoint?.verified === true, 60_000);
   expect(middle.status?.phase).toBe('Running');
   expect(middle.status?.progress?.totalSteps).toBe(trials);
   rig.simulator.pods.lose(middle.status?.attempt?.podID ?? '', 'vanish');
   const job = await rig.until(namespace, 'lost', succeeded, 90_000);
   const { status } = job;
   expect(status?.attempt?.number).toBe(2);
-  expect(status?.attempt?.resumedFromStep).toBeGreaterThanOrEqual(middle.status?.progress?.step ?? 1);
+  expect(status?.attempt?.resumedFromStep).toBeGreaterThanOrEqual(middle.status?.checkpoint?.step ?? 1);
   expect(status?.progress).toMatchObject({ step: trials, percentage: 100 });
   const { search, best } = status ?? {};
   expect((search?.complete ?? 0) + (search?.pruned ?? 0)).toBe(trials);

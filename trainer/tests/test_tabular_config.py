@@ -245,7 +245,7 @@ def test_resource_and_trainer_know_the_same_fields():
     assert set(properties["parameters"]["properties"]) == set(owners())
     # Which Secret has the key of a bucket is the operator's matter.
     dataset_fields = set(properties["dataset"]["properties"]) - {"secretRef"}
-    assert dataset_fields == {"source", "revision", "sha256", "evalSplit", "testSplit", "seed"}
+    assert dataset_fields == {"source", "revision", "sha256", "evalSplit", "testSplit", "folds", "seed"}
     preprocessing = properties["preprocessing"]["properties"]
     assert set(preprocessing) == {"imputing", "fillValue", "encoding", "scaling", "columnTypes"}
     assert preprocessing["imputing"]["enum"] == list(get_args(Imputing))

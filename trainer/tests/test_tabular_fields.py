@@ -107,6 +107,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "dataset.sha256": ({}, {"dataset": {"sha256": "0" * 64}}),
     "dataset.evalSplit": ({}, {"dataset": {"evalSplit": "0.3"}}),
     "dataset.testSplit": ({}, {"dataset": {"testSplit": "0.3"}}),
+    "dataset.folds": ({}, {"dataset": {"folds": 3}}),
     "dataset.seed": ({}, {"dataset": {"seed": 5}}),
     "target": ({}, {"target": "code", "modelType": "xgboost_multiclass_classification"}),
     "features": ({}, {"features": ["a", "gap"]}),

@@ -18,6 +18,7 @@ from trainingjob.storage.manifest import store_verified
 from trainingjob.tabular.data.column import Column
 from trainingjob.tabular.data.split import Rows
 from trainingjob.tabular.families.family import Predictor
+from trainingjob.tabular.folds import CROSS_VALIDATION, Folds
 from trainingjob.tabular.outline import SCHEMA_FILE, schema_of
 from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.predicted import Predicted
@@ -51,6 +52,7 @@ class Output:
     model_path: Path
     rounds: int
     evaluations: Mapping[int, Mapping[str, float]]
+    folds: Folds
     trials: tuple[Trial, ...] = ()
 
 
@@ -111,6 +113,7 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         **found,
         **_part(output, prepared.held_out, "val"),
         **_part(output, prepared.train, "train"),
+        **({} if output.folds.found is None else {CROSS_VALIDATION: output.folds.found}),
         "training_seconds": progress.training_seconds,
         "start": progress.started_at,
         "end": utc(max(datetime.now(UTC), started)),
@@ -125,7 +128,7 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
             "python": platform.python_version(),
             **{name: version_of(name) for name in sorted({"numpy", "scikit-learn", tabular.family.library, *searches})},
         },
-        "not_computed": absent,
+        "not_computed": {**absent, **output.folds.absent},
     }
 
 

@@ -12,13 +12,17 @@ from trainingjob.tabular.hyperparameters import MOST_SEED, Values, changed, pars
 from trainingjob.tabular.search.dimension import Dimension
 from trainingjob.tabular.search.parameters import SearchConfig, parse_search
 
+MOST_FOLDS = 20
+# Numbers of eight bytes, and a fifth on top.
+_FOLD_BYTES = 10
+
 ClassWeight = Literal["None", "Balanced"]
 
 
 @dataclass(frozen=True)
 class TabularConfig:
     """What to fit to which rows. `eval_split` and `test_split` are shares of the rows; `search` is None where the parameters are
-    all given."""
+    all given, `folds` where nothing is cross-validated."""
 
     model_type: str
     family: Family
@@ -34,11 +38,17 @@ class TabularConfig:
     class_weight: ClassWeight
     parameters: Values
     search: SearchConfig | None = None
+    folds: int | None = None
 
     @property
     def source(self) -> str:
         """The file's address as it may be shown."""
         return self.file.source
+
+    @property
+    def bytes_per_number(self) -> int:
+        """Memory for each cell of the table. The inputs of a fold are a copy beside those of the run."""
+        return self.family.bytes_per_number + (0 if self.folds is None else _FOLD_BYTES)
 
 
 def parse_tabular(value: Any) -> TabularConfig:
@@ -52,7 +62,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         )
     task = next(task for task in TASKS if model_type.endswith(f"_{task}"))
     family = FAMILIES[model_type.removesuffix(f"_{task}")]
-    file, eval_split, test_split, seed = _dataset(fields.require("dataset"))
+    file, eval_split, test_split, seed, folds = _dataset(fields.require("dataset"))
     features, excluded = _names(fields, "features"), _names(fields, "excludeFeatures")
     if features is not None and excluded is not None:
         raise invalid("trainer.tabular.excludeFeatures: goes without features; write one of the two")
@@ -83,6 +93,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         class_weight=fields.choice("classWeight", get_args(ClassWeight), "None"),
         parameters=parameters,
         search=None if search is None else parse_search(search, family, given, idle),
+        folds=folds,
     )
     fields.close()
     _check(config)
@@ -90,7 +101,7 @@ def parse_tabular(value: Any) -> TabularConfig:
     return config
 
 
-def _dataset(value: Any) -> tuple[DataSource, float, float, int]:
+def _dataset(value: Any) -> tuple[DataSource, float, float, int, int | None]:
     fields = Fields(value, "trainer.tabular.dataset")
     file = parse_source(fields, "spec.trainer.tabular.dataset")
     eval_split = fields.decimal(
@@ -100,13 +111,14 @@ def _dataset(value: Any) -> tuple[DataSource, float, float, int]:
         "testSplit", "0", lambda share: 0 <= share < 1, 'a number of at least 0 and below 1, such as "0.2"'
     )
     seed = fields.integer("seed", 42, most=MOST_SEED)
+    folds = None if fields.get("folds") is None else fields.integer("folds", least=2, most=MOST_FOLDS)
     fields.close()
     if eval_split + test_split >= 1:
         raise invalid(
             f"trainer.tabular.dataset.testSplit: {test_split:g} and evalSplit {eval_split:g} leave no rows to train on; "
             "write shares that come to less than 1 together"
         )
-    return file, eval_split, test_split, seed
+    return file, eval_split, test_split, seed, folds
 
 
 def _names(fields: Fields, name: str) -> tuple[str, ...] | None:

@@ -46,7 +46,7 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         TrainingError: exit code 3 for data that cannot be used, exit code 6 when storage does not answer.
     """
     kinds: dict[str, Kind] = dict(tabular.preprocessing.kinds)
-    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds, tabular.family.bytes_per_number)
+    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds, tabular.bytes_per_number)
     table = read_table(tabular.file, selection)
     y, classes = task.encode(table)
     notes: list[str] = []
@@ -63,7 +63,7 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
     )
     train, held_out = (pipeline.transform(table.features, part) for part in (split.train, split.held_out))
     test = pipeline.transform(table.features, split.test) if split.has_test else held_out
-    weight = _balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
+    weight = balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
     problem = Problem(
         task=tabular.task,
         classes=len(classes),
@@ -104,7 +104,7 @@ def _part(matrix: Matrix, y: Floats) -> Part:
     return Part(matrix.kept, matrix.x, y[matrix.kept])
 
 
-def _balanced(y: Floats) -> Floats:
+def balanced(y: Floats) -> Floats:
     """Weights of rows, so that each class weighs the same in all and the mean weight is 1."""
     classes, places, counts = np.unique(y, return_inverse=True, return_counts=True)
     weights: Floats = (len(y) / (len(classes) * counts))[places]

@@ -19,6 +19,7 @@ from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
 from trainingjob.storage.manifest import Damaged
 from trainingjob.tabular.families.family import FamilyModule, Trainable, family_module
+from trainingjob.tabular.folds import check_folds, cross_validated
 from trainingjob.tabular.measure import loss_on, measure
 from trainingjob.tabular.output import Output, store_output
 from trainingjob.tabular.pace import pace_of
@@ -50,6 +51,7 @@ def train(config: Config, version: str) -> ExitCode:
     stage("Loading", tabular.source)
     family = family_module(tabular.family.name)
     prepared = prepare(tabular, task)
+    check_folds(tabular, prepared)
     split = prepared.split
     samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
     sizes = {"samples": samples, "trainSamples": len(split.train), "evalSamples": len(split.held_out)}
@@ -65,7 +67,6 @@ def train(config: Config, version: str) -> ExitCode:
         keeper.tell_rest()
     if not run.has_result():
         return ExitCode.STOPPED
-    stage("Uploading", config.storage.output)
     run.store_output(config.storage.output, version)
     if stopped:
         return ExitCode.STOPPED
@@ -189,9 +190,13 @@ class _Run:
             best = fetch_best(self._progress, self._keeper, Path(name))
             path = Path(name) / self._tabular.family.model_file
             model = self._family.load(path, self._task.name, len(self._prepared.classes))
+            # Its copy of the rows would lie beside those of the folds.
+            del self._model
+            folds = cross_validated(self._tabular, self._task, self._family, self._prepared, best, self._pace.wanted)
+            stage("Uploading", uri)
             evaluations = self._progress.evaluations
             output = Output(
-                self._tabular, self._task, self._prepared, self._progress, best, model, path, best, evaluations
+                self._tabular, self._task, self._prepared, self._progress, best, model, path, best, evaluations, folds
             )
             sha = store_output(output, uri, version)
             metrics = measure(self._task, model, self._prepared.held_out)

@@ -55,6 +55,7 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
         "|---|---|",
         *figures,
         "",
+        *_folds(metrics.get("cross_validation")),
         "## What it was learnt from",
         "",
         f"{rows['train']} rows; the file's SHA-256 is `{metrics['dataset_sha256']}`{revision}.",
@@ -78,6 +79,13 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
         "Nothing in this folder runs code when it is loaded.",
     ]
     (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _folds(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    told = [f"{name} {one['mean']:.4g} ± {one['std']:.2g}" for name, one in found.items() if isinstance(one, Mapping)]
+    return [f"Cross-validation over {found['folds']} folds: {', '.join(told)}.", ""]
 
 
 def _cell(text: str) -> str:

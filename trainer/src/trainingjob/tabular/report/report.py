@@ -43,11 +43,21 @@ def write_report(
         plots=[{"caption": plot.caption, "base64": base64.b64encode(plot.png).decode()} for plot in plots],
         columns=schema["features"],
         notes=schema["notes"],
+        folds=_folds(metrics.get("cross_validation")),
         trials=trial_rows(trials),
         trials_done=len(trials),
         parameters=[*metrics["parameters"].items(), *seeds.items(), *versions.items()],
     )
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _folds(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    figures = [
+        (name, _number(one["mean"]), _number(one["std"])) for name, one in found.items() if isinstance(one, Mapping)
+    ]
+    return {"number": found["folds"], "figures": figures}
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from trainingjob.scoring.best import BestTracker, Evaluation
 from trainingjob.scoring.words import initialised
 from trainingjob.storage.manifest import Damaged
 from trainingjob.tabular.families.family import FamilyModule
+from trainingjob.tabular.folds import cross_validated
 from trainingjob.tabular.measure import measure
 from trainingjob.tabular.output import Output, store_output
 from trainingjob.tabular.pace import pace_of
@@ -118,8 +119,11 @@ class SearchRun:
             best = fetch_best(self._progress, self._keeper, folder)
             trial, path = self._trials[best - 1], folder / tabular.family.model_file
             model = setting.family.load(path, task.name, len(prepared.classes))
+            chosen = replace(tabular, parameters=parameters_of(tabular, trial.parameters))
+            folds = cross_validated(chosen, task, setting.family, prepared, trial.rounds, setting.every)
+            stage("Uploading", uri)
             output = Output(
-                replace(tabular, parameters=parameters_of(tabular, trial.parameters)),
+                chosen,
                 task,
                 prepared,
                 self._progress,
@@ -128,6 +132,7 @@ class SearchRun:
                 path,
                 rounds=trial.rounds,
                 evaluations=read_evaluations(folder),
+                folds=folds,
                 trials=tuple(self._trials),
             )
             sha = store_output(output, uri, version)
