@@ -9,6 +9,8 @@ from trainingjob import reporting
 
 # The tables are small: threads that wait for each other cost more than they save, above all on a machine with other work.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The same on every machine: sums on a GPU are added in another order.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,8 @@ def utc(moment: datetime) -> str:
 @dataclass
 class Progress:
     """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored. `started_at` is when
-    the run's first attempt began to train, `training_seconds` how long all of them trained up to here."""
+    the run's first attempt began to train, `training_seconds` how long all of them trained up to here, `devices` on what, one after
+    the other; a trainer that does not tell has none."""
 
     tracker: BestTracker
     dataset_sha256: str
@@ -28,6 +29,11 @@ class Progress:
     training_seconds: float = 0.0
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+
+    def trained_on(self, device: str) -> None:
+        if self.devices[-1:] != [device]:
+            self.devices.append(device)
 
     def write(self, folder: Path) -> None:
         document = {
@@ -39,6 +45,7 @@ class Progress:
             "trainingSeconds": self.training_seconds,
             "evaluations": self.evaluations,
             "scores": self.scores,
+            "devices": self.devices,
         }
         (folder / SCORER_FILE).write_text(json.dumps(document) + "\n")
 
@@ -61,6 +68,7 @@ def read_progress(folder: Path, scoring: Scoring, dataset_sha256: str) -> Progre
             training_seconds=float(document["trainingSeconds"]),
             evaluations={int(step): metrics for step, metrics in document["evaluations"].items()},
             scores={int(step): float(score) for step, score in document["scores"].items()},
+            devices=[str(device) for device in document.get("devices", [])],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{SCORER_FILE} cannot be used: {error!r}") from error

@@ -137,6 +137,11 @@ def parse_hyperparameters(value: Any, family: str, mine: Hyperparameters, owners
     return values
 
 
+def default_values(mine: Hyperparameters) -> Values:
+    """What parameters are that nobody names, by their Python names."""
+    return {python_name(name): parsed for name, parsed in _parsed(Fields({}, ""), mine).items()}
+
+
 def changed(value: Any, mine: Hyperparameters) -> frozenset[str]:
     """Parameters that have another value than their default beside the preset that is chosen."""
     given = value or {}

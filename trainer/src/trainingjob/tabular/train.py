@@ -3,6 +3,7 @@
 import math
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from trainingjob.scoring.best import BestTracker, Evaluation
 from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
 from trainingjob.storage.manifest import Damaged
+from trainingjob.tabular.devices import Seen, choose, gpus_here, held
 from trainingjob.tabular.families.family import FamilyModule, Trainable, family_module
 from trainingjob.tabular.folds import check_folds, cross_validated
+from trainingjob.tabular.hyperparameters import default_values
 from trainingjob.tabular.measure import loss_on, measure
 from trainingjob.tabular.output import Output, store_output
 from trainingjob.tabular.pace import pace_of
@@ -50,7 +53,7 @@ def train(config: Config, version: str) -> ExitCode:
     _check_metrics(config, task)
     stage("Loading", tabular.source)
     family = family_module(tabular.family.name)
-    prepared = prepare(tabular, task)
+    prepared = _on_device(prepare(tabular, task), tabular, family)
     check_folds(tabular, prepared)
     split = prepared.split
     samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
@@ -105,11 +108,13 @@ class _Run:
         steps = tabular.family.steps
         self._steps: int = 1 if steps is None else tabular.parameters[steps]
         self._progress = Progress(BestTracker(config.scoring), prepared.table.sha256)
-        self._model: Trainable = family.begin(prepared.problem, None)
+        self._device = prepared.problem.device
+        with held(self._device):
+            self._model: Trainable = family.begin(prepared.problem, None)
         self._saved = 0
         self._pace = pace_of(self._steps, config.evaluation_every_steps, segmented=family.SEGMENTED)
         wanted = self._pace.wanted
-        notes = [f"train loss is reported every {self._pace.log_every} steps", *prepared.notes]
+        notes = [f"train loss is reported every {self._pace.log_every} steps", *self._device.notes, *prepared.notes]
         if wanted > self._pace.every:
             notes.append(f"evaluation every {wanted} steps was clamped to the run's {self._steps}")
         reporting.emit(
@@ -132,7 +137,8 @@ class _Run:
             def take(checkpoint: Resumable) -> None:
                 progress = read_progress(folder, self._scoring, self._prepared.table.sha256)
                 try:
-                    model = self._family.begin(self._prepared.problem, folder / file)
+                    with held(self._device):
+                        model = self._family.begin(self._prepared.problem, folder / file)
                 except ValueError as error:
                     raise Damaged(f"{file} cannot be used: {str(error).splitlines()[0]}") from error
                 if model.done != checkpoint.step or model.done > self._steps:
@@ -150,11 +156,13 @@ class _Run:
         """
         print(initialised(self._progress.tracker), flush=True)  # noqa: T201
         stage("Training")
+        self._progress.trained_on(self._device.name)
         step, answered = self._model.done, None
         while step < self._steps and not self._stops_early():
             begun = time.monotonic()
             step = self._pace.next(step)
-            self._model.advance(step)
+            with held(self._device):
+                self._model.advance(step)
             self._progress.training_seconds += time.monotonic() - begun
             stop = reporting.should_stop()
             last = stop or step == self._steps
@@ -240,6 +248,15 @@ class _Run:
 
     def _train_loss(self) -> float:
         return loss_on(self._task, self._model, self._prepared.train)
+
+
+def _on_device(prepared: Prepared, tabular: TabularConfig, family: FamilyModule) -> Prepared:
+    gpus = gpus_here()
+    seen = Seen(gpus, family.builds() if gpus else frozenset())
+    searched = frozenset(() if tabular.search is None else (one.name for one in tabular.search.space))
+    defaults = default_values(tabular.family.hyperparameters)
+    device = choose(tabular.family.name, tabular.parameters, defaults, seen, searched)
+    return replace(prepared, problem=replace(prepared.problem, device=device))
 
 
 def _check_metrics(config: Config, task: Task) -> None:

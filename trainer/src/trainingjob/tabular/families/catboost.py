@@ -2,14 +2,17 @@
 as one without a break."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import catboost as cb
 import numpy as np
 import pandas as pd
+from catboost.utils import get_gpu_device_count
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, threads
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 
@@ -17,6 +20,10 @@ SEGMENTED = True
 
 _SEEDS = 2**31
 _LOSSES = {"regression": "RMSE", "binary_classification": "Logloss", "multiclass_classification": "MultiClass"}
+
+
+def builds() -> frozenset[Build]:
+    return frozenset({"CUDA"}) if get_gpu_device_count() > 0 else frozenset()
 
 
 def begin(problem: Problem, model: Path | None) -> "Boosting":
@@ -61,6 +68,7 @@ class Boosting(Boosted):
     def __init__(self, problem: Problem, model: Any) -> None:
         super().__init__(model, problem.task, problem.categorical)
         self._parameters = _parameters(problem)
+        self._on_gpu = problem.device.how == "CUDA"
         self._seed = int(problem.parameters["random_state"])
         train = problem.train
         self._rows = cb.Pool(
@@ -81,8 +89,11 @@ class Boosting(Boosted):
         if self._model is not None and self._task == "regression":
             # The trees so far hold the average already.
             parameters["boost_from_average"] = False
-        model = cb.CatBoost(parameters)
-        model.fit(self._rows, init_model=self._model)
+        if self._on_gpu:
+            model = added(self._model, self._rows, parameters)
+        else:
+            model = cb.CatBoost(parameters)
+            model.fit(self._rows, init_model=self._model)
         # Through a file, as a checkpoint would: a model that was just trained remembers more than is stored of it, and goes on
         # differently.
         with tempfile.TemporaryDirectory(prefix="catboost-") as folder:
@@ -92,6 +103,16 @@ class Boosting(Boosted):
 
     def save(self, path: Path) -> None:
         self._model.save_model(str(path))
+
+
+def added(model: Any, rows: Any, parameters: Mapping[str, Any]) -> Any:
+    """The model with a segment more. On GPUs CatBoost does not go on from a model: there a segment learns what the model so far
+    leaves, and its trees are put behind those of the model."""
+    segment = cb.CatBoost(dict(parameters))
+    if model is None:
+        return segment.fit(rows)
+    rows.set_baseline(model.predict(rows, prediction_type="RawFormulaVal", thread_count=threads()))
+    return cb.sum_models([model, segment.fit(rows)])
 
 
 def _frame(x: Floats, categorical: tuple[int, ...]) -> Any:
@@ -108,14 +129,21 @@ def _frame(x: Floats, categorical: tuple[int, ...]) -> Any:
 
 
 def _parameters(problem: Problem) -> dict[str, Any]:
-    chosen = dict(problem.parameters)
+    chosen = {**problem.parameters, **problem.device.changed}
     if chosen["bootstrap_type"] not in ("MVS", "Bernoulli"):
         del chosen["subsample"]
     return {
         "loss_function": _LOSSES[problem.task],
         **({"classes_count": problem.classes} if problem.task == "multiclass_classification" else {}),
         "thread_count": threads(),
+        **_on_device(problem.device),
         "allow_writing_files": False,
         "verbose": False,
         **chosen,
     }
+
+
+def _on_device(device: Device) -> dict[str, Any]:
+    if device.how == "CPU":
+        return {"task_type": "CPU"}
+    return {"task_type": "GPU", "devices": ":".join(str(place) for place in device.gpus)}

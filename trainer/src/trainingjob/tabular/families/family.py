@@ -3,12 +3,13 @@
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from trainingjob.fields import invalid
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.predicted import Predicted
 
 
@@ -24,7 +25,7 @@ class Sample:
 @dataclass(frozen=True)
 class Problem:
     """What is to be learnt. `classes` is their number, 0 for a regression; `categorical` are columns that hold codes of
-    categories; `parameters` are those of the family by their Python names."""
+    categories; `parameters` are those of the family by their Python names; `device` is what it is trained on."""
 
     task: str
     classes: int
@@ -32,6 +33,7 @@ class Problem:
     categorical: tuple[int, ...]
     parameters: Mapping[str, Any]
     train: Sample
+    device: Device = field(default_factory=Device)
 
 
 class Predictor(Protocol):
@@ -63,11 +65,14 @@ class FamilyModule(Protocol):
 
     SEGMENTED: bool
 
+    def builds(self) -> frozenset[Build]:
+        """What the library can use of the GPUs that are here; asked only where there are some."""
+
     def begin(self, problem: Problem, model: Path | None) -> Trainable:
         """A new model, or one that goes on from a file. Raises ValueError when the file is no such model."""
 
     def load(self, path: Path, task: str, classes: int) -> Predictor:
-        """A model to predict with. Raises ValueError when the file is no such model."""
+        """A model to predict with, on the CPU whatever it was trained on. Raises ValueError when the file is no such model."""
 
 
 def family_module(name: str) -> FamilyModule:

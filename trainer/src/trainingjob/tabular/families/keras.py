@@ -15,11 +15,14 @@ import numpy as np
 from trainingjob.fields import invalid
 from trainingjob.tabular.data.column import Floats
 from trainingjob.tabular.data.memory import available_bytes
+from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, Sample, threads
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 
 # Said before Keras is imported, which looks for TensorFlow otherwise.
 os.environ["KERAS_BACKEND"] = "torch"
+# Where nothing else is said: a model is asked on the CPU.
+os.environ["KERAS_TORCH_DEVICE"] = "cpu"
 
 import keras
 import torch
@@ -58,16 +61,21 @@ _KNOWN = {
 }
 
 
+def builds() -> frozenset[Build]:
+    return frozenset({"CUDA"}) if torch.cuda.is_available() else frozenset()
+
+
 def begin(problem: Problem, model: Path | None) -> "Training":
     _check_memory(problem)
-    network = _network(problem)
-    if model is not None:
-        try:
-            # Weights and the optimizer's state; what the network is made of says the configuration and not the file.
-            network.load_weights(str(model))
-        except Exception as error:
-            # Whatever the broken part happens to raise.
-            raise ValueError(f"{model.name} is no state of this network: {str(error)[:300]}") from error
+    with keras.device(_place(problem.device)):
+        network = _network(problem)
+        if model is not None:
+            try:
+                # Weights and the optimizer's state; what the network is made of says the configuration and not the file.
+                network.load_weights(str(model))
+            except Exception as error:
+                # Whatever the broken part happens to raise.
+                raise ValueError(f"{model.name} is no state of this network: {str(error)[:300]}") from error
     return Training(network, problem)
 
 
@@ -77,7 +85,8 @@ def load(path: Path, task: str, classes: int) -> "Network":
             made_of = json.loads(archive.read("config.json"))
         made_of.pop("compile_config", None)
         _check_known(made_of)
-        return Network(keras.saving.load_model(str(path), compile=False, safe_mode=True), task)
+        with keras.device("cpu"):
+            return Network(keras.saving.load_model(str(path), compile=False, safe_mode=True), task)
     except Exception as error:
         raise ValueError(f"{path.name} is no model that can be trusted: {str(error)[:300]}") from error
 
@@ -85,13 +94,13 @@ def load(path: Path, task: str, classes: int) -> "Network":
 class Network:
     """A network that is asked."""
 
-    def __init__(self, model: Any, task: str) -> None:
+    def __init__(self, model: Any, task: str, place: str = "cpu") -> None:
         torch.set_num_threads(threads())
-        self._model, self._task = model, task
+        self._model, self._task, self._place = model, task, place
 
     def predict(self, x: Floats) -> Predicted:
         parts = []
-        with torch.no_grad():
+        with torch.no_grad(), keras.device(self._place):
             for start in range(0, len(x), _ROWS_AT_ONCE):
                 rows = _tensor(x[start : start + _ROWS_AT_ONCE])
                 parts.append(keras.ops.convert_to_numpy(self._model(rows, training=False)))
@@ -108,19 +117,21 @@ class Training(Network):
     """A network that is trained."""
 
     def __init__(self, model: Any, problem: Problem) -> None:
-        super().__init__(model, problem.task)
+        super().__init__(model, problem.task, _place(problem.device))
         self._seed, self._batch = int(problem.parameters["random_state"]), int(problem.parameters["batch_size"])
         train = problem.train
-        self._x, self._y = _tensor(train.x), _tensor(train.y)
-        self._weight = None if train.weight is None else _tensor(train.weight)
+        with keras.device(self._place):
+            self._x, self._y = _tensor(train.x), _tensor(train.y)
+            self._weight = None if train.weight is None else _tensor(train.weight)
 
     @property
     def done(self) -> int:
         return int(self._model.optimizer.iterations) // _batches(len(self._y), self._batch)
 
     def advance(self, to: int) -> None:
-        for epoch in range(self.done + 1, to + 1):
-            self._train(epoch)
+        with keras.device(self._place):
+            for epoch in range(self.done + 1, to + 1):
+                self._train(epoch)
 
     def save(self, path: Path) -> None:
         self._model.save(str(path))
@@ -132,9 +143,13 @@ class Training(Network):
             if isinstance(layer, keras.layers.Dropout):
                 layer.seed_generator.state.assign(chance.spawn(1)[0].generate_state(2))
         order = torch.from_numpy(np.random.default_rng(chance).permutation(len(self._y)))
-        for rows in order.split(self._batch):
+        for rows in order.to(self._x.device).split(self._batch):
             weight = None if self._weight is None else self._weight[rows]
             self._model.train_on_batch(self._x[rows], self._y[rows], sample_weight=weight)
+
+
+def _place(device: Device) -> str:
+    return f"cuda:{device.gpus[0]}" if device.how == "CUDA" else "cpu"
 
 
 def _network(problem: Problem) -> Any:

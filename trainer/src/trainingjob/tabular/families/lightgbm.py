@@ -8,6 +8,7 @@ import lightgbm as lgb
 import numpy as np
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, plain_names, threads
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 
@@ -19,6 +20,20 @@ _OBJECTIVES = {
     "binary_classification": "binary",
     "multiclass_classification": "multiclass",
 }
+
+
+def builds() -> frozenset[Build]:
+    # The library does not say how it was built, nor whether OpenCL finds the GPUs: one leaf shows both.
+    found: set[Build] = set()
+    kinds: tuple[tuple[Build, str], ...] = (("CUDA", "cuda"), ("OpenCL", "gpu"))
+    for build, kind in kinds:
+        rows = lgb.Dataset(np.arange(64.0).reshape(32, 2), label=np.arange(32.0), params={"verbose": -1})
+        try:
+            lgb.train({"device_type": kind, "num_leaves": 2, "verbose": -1}, rows, num_boost_round=1)
+            found.add(build)
+        except lgb.basic.LightGBMError:
+            continue
+    return frozenset(found)
 
 
 def begin(problem: Problem, model: Path | None) -> "Boosting":
@@ -97,8 +112,14 @@ def _parameters(problem: Problem) -> dict[str, Any]:
         **({"num_class": problem.classes} if problem.task == "multiclass_classification" else {}),
         "max_depth": -1 if depth is None else depth,
         "num_threads": threads(),
-        "deterministic": True,
-        "force_row_wise": True,
+        **_on_device(problem.device),
         "verbose": -1,
         **chosen,
     }
+
+
+def _on_device(device: Device) -> dict[str, Any]:
+    if device.how == "CPU":
+        # Of CPUs alone it can be had that sums are added in one order.
+        return {"device_type": "cpu", "deterministic": True, "force_row_wise": True}
+    return {"device_type": "cuda" if device.how == "CUDA" else "gpu", "gpu_device_id": device.gpus[0]}

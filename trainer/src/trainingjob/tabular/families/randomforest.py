@@ -7,11 +7,16 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build
 from trainingjob.tabular.families.family import Problem, threads
 from trainingjob.tabular.families.fitted import Fitted, Fitting, load_trusted
 from trainingjob.tabular.predicted import Predicted, of_classes
 
 SEGMENTED = False
+
+
+def builds() -> frozenset[Build]:
+    return frozenset()
 
 
 def begin(problem: Problem, model: Path | None) -> Fitting:

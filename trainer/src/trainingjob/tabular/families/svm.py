@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, SVR
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build
 from trainingjob.tabular.families.family import Problem
 from trainingjob.tabular.families.fitted import Fitted, Fitting, load_trusted
 from trainingjob.tabular.predicted import Predicted
@@ -18,6 +19,10 @@ SEGMENTED = False
 
 _FOLDS = 5
 _TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
+
+
+def builds() -> frozenset[Build]:
+    return frozenset()
 
 
 def begin(problem: Problem, model: Path | None) -> Fitting:

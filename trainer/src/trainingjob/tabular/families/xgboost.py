@@ -7,6 +7,7 @@ import numpy as np
 import xgboost as xgb
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.devices import Build
 from trainingjob.tabular.families.family import Problem, plain_names
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 
@@ -18,6 +19,10 @@ _OBJECTIVES = {
     "binary_classification": "binary:logistic",
     "multiclass_classification": "multi:softprob",
 }
+
+
+def builds() -> frozenset[Build]:
+    return frozenset({"CUDA"}) if xgb.build_info().get("USE_CUDA") else frozenset()
 
 
 def begin(problem: Problem, model: Path | None) -> "Boosting":
@@ -102,4 +107,5 @@ class Boosting(Boosted):
 def _parameters(problem: Problem) -> dict[str, Any]:
     chosen = {name: value for name, value in problem.parameters.items() if name not in ("n_estimators", "random_state")}
     classes = {"num_class": problem.classes} if problem.task == "multiclass_classification" else {}
-    return {"objective": _OBJECTIVES[problem.task], "tree_method": "hist", **classes, **chosen}
+    device = f"cuda:{problem.device.gpus[0]}" if problem.device.how == "CUDA" else "cpu"
+    return {"objective": _OBJECTIVES[problem.task], "tree_method": "hist", "device": device, **classes, **chosen}

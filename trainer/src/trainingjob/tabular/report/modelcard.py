@@ -69,7 +69,8 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
             if metrics.get("classes")
             else []
         ),
-        f"Parameters: `{parameters}`; {'trial' if 'search' in metrics else 'step'} {metrics['best_step']} was the best.",
+        f"Parameters: `{parameters}`; {'trial' if 'search' in metrics else 'step'} {metrics['best_step']} was the best. "
+        f"Trained on {_cell(', then '.join(metrics['device']['used']))}.",
         "",
         "## How to ask it",
         "",

@@ -46,7 +46,12 @@ def write_report(
         folds=_folds(metrics.get("cross_validation")),
         trials=trial_rows(trials),
         trials_done=len(trials),
-        parameters=[*metrics["parameters"].items(), *seeds.items(), *versions.items()],
+        parameters=[
+            *metrics["parameters"].items(),
+            ("trained on", ", then ".join(metrics["device"]["used"])),
+            *seeds.items(),
+            *versions.items(),
+        ],
     )
     (folder / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
 

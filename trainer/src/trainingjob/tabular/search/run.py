@@ -56,9 +56,11 @@ class SearchRun:
         self._answered: float | None = None
         rounds = tabular.family.steps
         self._pace = pace_of(1 if rounds is None else tabular.parameters[rounds], every, segmented=family.SEGMENTED)
-        notes = [self._how(), *prepared.notes]
+        self._device = prepared.problem.device
+        notes = [self._how()]
         if search.wanted > search.trials:
             notes.append(f"the grid has {search.trials} combinations, fewer than the {search.wanted} trials asked for")
+        notes += [*self._device.notes, *prepared.notes]
         reporting.emit(
             {
                 "type": "totals",
@@ -95,6 +97,7 @@ class SearchRun:
             TrainingError: exit code 5 when no trial gave a model.
         """
         print(initialised(self._progress.tracker), flush=True)  # noqa: T201
+        self._progress.trained_on(self._device.name)
         while len(self._trials) < self._search.trials and not self._timed_out():
             if reporting.should_stop() or not self._run_next():
                 return True
