@@ -45,6 +45,9 @@ export const fineTuneDefaults: Readonly<Record<FineTune['method'], Parameters>> 
 /** Of an adapter, where there is one. */
 export const adapterDefaults = { r: 16, alpha: 32, dropout: '0.1' } as const;
 
+/** Of several processes. How many there are, the pod says: one for each of its GPUs. */
+const distributionDefaults = { strategy: 'DDP' } as const;
+
 /** Two ways to say one thing: who says either has said both, or one speaker's word would be taken for the other's. */
 const alternatives = [
   ['maxSteps', 'numTrainEpochs'],
@@ -53,9 +56,13 @@ const alternatives = [
 
 /**
  * What stands behind the words of a fine-tuning job: those of a runtime that its method has, then the operator's. A runtime's
- * adapter is the job's as well: its other words are meant for it.
+ * adapter is the job's as well: its other words are meant for it. `several`: it may get a pod with several GPUs.
  */
-export function fineTuneBehind({ method, parameters = {}, lora }: FineTune, words: Words = {}): Words {
+export function fineTuneBehind(
+  { method, parameters = {}, lora, distribution }: FineTune,
+  words: Words = {},
+  several = false,
+): Words {
   const known = fineTuneDefaults[method];
   const names = [...Object.keys(known), ...alternatives.flat(), 'lrSchedulerKwargs'];
   // A runtime may be for jobs of all methods, and name parameters of each.
@@ -67,6 +74,9 @@ export function fineTuneBehind({ method, parameters = {}, lora }: FineTune, word
     parameters: under({ ...under(known, theirs), ...theirs }, parameters),
     ...(adapter && { lora: { ...adapterDefaults, ...words.lora } }),
     ...(words.quantization && { quantization: words.quantization }),
+    ...((several || distribution || words.distribution) && {
+      distribution: { ...distributionDefaults, ...words.distribution },
+    }),
   };
 }
 
@@ -80,11 +90,12 @@ function under(lower: Parameters, upper: Parameters): Parameters {
 
 /** A fine-tuning job with what stands behind it. */
 export function withBehind(fineTune: FineTune, behind: Words = {}): FineTune {
-  const { lora, quantization } = { ...behind, ...fineTune };
+  const { lora, quantization, distribution } = { ...behind, ...fineTune };
   return {
     ...fineTune,
     parameters: { ...behind.parameters, ...fineTune.parameters },
     ...(lora && { lora: { ...behind.lora, ...fineTune.lora } }),
     ...(quantization && { quantization }),
+    ...(distribution && { distribution: { ...behind.distribution, ...fineTune.distribution } }),
   };
 }

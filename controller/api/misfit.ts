@@ -19,6 +19,7 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
     searchMisfit(both) ??
     savesMisfit(both) ??
     adapterMisfit(both) ??
+    distributionMisfit(both) ??
     answersMisfit(both) ??
     scoringMisfit(both) ??
     predictionsMisfit(both)
@@ -56,6 +57,21 @@ function savesMisfit({ checkpoints, evaluation }: ResolvedSpec): string | undefi
 function adapterMisfit({ trainer: { fineTune }, output }: ResolvedSpec): string | undefined {
   if (!fineTune || fineTune.lora || output?.merge === undefined) return undefined;
   return 'and this job have no lora, so there is no adapter to merge; leave spec.output.merge out, or write spec.trainer.fineTune.lora: {}.';
+}
+
+function distributionMisfit({ trainer: { fineTune }, compute, predictions }: ResolvedSpec): string | undefined {
+  const processes = fineTune?.distribution?.processes ?? 1;
+  const small = compute.candidates.find(({ gpu }) => gpu && (gpu.count ?? 1) < processes);
+  if (small)
+    return `has distribution.processes ${processes}, and candidate ${small.name} has fewer GPUs; raise its gpu.count, or write spec.trainer.fineTune.distribution: {processes: ${small.gpu?.count ?? 1}}.`;
+  if (fineTune?.distribution?.strategy !== 'FSDP') return undefined;
+  if (fineTune.lora)
+    return 'has lora, so that this job trains an adapter, and spec.trainer.fineTune.distribution.strategy FSDP is for training all weights; write DDP, or name a runtime without lora.';
+  if (predictions?.enabled === true)
+    return 'has predictions, which are made by whole models, and spec.trainer.fineTune.distribution.strategy FSDP has none; set spec.predictions: {enabled: false}.';
+  const optim = fineTune.parameters?.optim ?? 'adamw_torch';
+  if (optim.startsWith('adamw_torch')) return undefined;
+  return `has optim ${optim}, whose state spec.trainer.fineTune.distribution.strategy FSDP cannot share out; write optim: adamw_torch in spec.trainer.fineTune.parameters.`;
 }
 
 /** The trainer refuses it, too, but in a pod that is paid for. */

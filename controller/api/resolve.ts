@@ -53,8 +53,9 @@ export type ResolvedJob = Omit<TrainingJob, 'spec'> & { readonly spec: ResolvedS
 export function defaultsFor(spec: TrainingJobSpec, words: Words = {}): Words {
   const { tabular: theirs, env } = words.trainer ?? {};
   const { fineTune, tabular } = spec.trainer;
+  const several = spec.compute.candidates.some(({ gpu }) => (gpu?.count ?? 1) > 1);
   const trainer = {
-    ...(fineTune && { fineTune: fineTuneBehind(fineTune, words.trainer?.fineTune) }),
+    ...(fineTune && { fineTune: fineTuneBehind(fineTune, words.trainer?.fineTune, several) }),
     ...(tabular && {
       tabular: tabularBehind(tabular, theirs),
     }),

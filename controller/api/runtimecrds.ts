@@ -8,7 +8,7 @@ const group = 'training.finetunelab.ai';
 
 /** What of each kind of trainer is not a job's own, which says which model is made of which data and how. */
 const ofTabular = ['parameters'];
-const ofFineTune = ['method', 'parameters', 'lora', 'quantization'];
+const ofFineTune = ['method', 'parameters', 'lora', 'quantization', 'distribution'];
 
 export const runtimeKinds = [
   { kind: 'ClusterTrainingRuntime', plural: 'clustertrainingruntimes', scope: 'Cluster' },

@@ -300,6 +300,19 @@ weight?: string
 }
 }
 /**
+ * How several processes of one pod train together, one on each GPU; a step is perDeviceTrainBatchSize times processes times gradientAccumulationSteps rows.
+ */
+distribution?: {
+/**
+ * DDP: each process has the whole model. FSDP: each has a part of it, for all weights of a model that no GPU holds. DDP when absent.
+ */
+strategy?: ("DDP" | "FSDP")
+/**
+ * How many; one for each GPU of the pod when absent, and one where there is none.
+ */
+processes?: number
+}
+/**
  * Callbacks of the image, called as transformers calls its own, in this order.
  */
 callbacks?: {
@@ -1189,6 +1202,14 @@ evaluationEverySteps?: number
 nextEvaluationStep?: number
 estimatedRemainingSeconds?: number
 confidence?: ("Low" | "Medium" | "High")
+/**
+ * Processes that train together.
+ */
+processes?: number
+/**
+ * Rows of one step, of all processes.
+ */
+samplesPerStep?: number
 lossTrend?: string
 lastReportTime?: string
 /**

@@ -163,6 +163,19 @@ targetModules?: string[]
  * Precision of the weights that the adapter sits on, while training; as computed when absent.
  */
 quantization?: ("NF4" | "Int8")
+/**
+ * How several processes of one pod train together, one on each GPU; a step is perDeviceTrainBatchSize times processes times gradientAccumulationSteps rows.
+ */
+distribution?: {
+/**
+ * DDP: each process has the whole model. FSDP: each has a part of it, for all weights of a model that no GPU holds. DDP when absent.
+ */
+strategy?: ("DDP" | "FSDP")
+/**
+ * How many; one for each GPU of the pod when absent, and one where there is none.
+ */
+processes?: number
+}
 }
 /**
  * For jobs with spec.trainer.tabular: defaults for them.

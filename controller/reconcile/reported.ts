@@ -130,6 +130,8 @@ function progress(telemetry: JobTelemetry): Pick<TrainingJobStatus, 'progress'> 
           estimatedRemainingSeconds: Math.round(eta.remainingSeconds),
           confidence: eta.confidence,
         }),
+      ...(telemetry.processes !== undefined && { processes: telemetry.processes }),
+      ...(telemetry.samplesPerStep !== undefined && { samplesPerStep: telemetry.samplesPerStep }),
       ...(telemetry.lossTrend !== undefined && { lossTrend: telemetry.lossTrend }),
       ...(telemetry.lastReportAt !== undefined && { lastReportTime: iso(telemetry.lastReportAt) }),
       sequence: telemetry.lastSequence,

@@ -76,6 +76,8 @@ export interface JobTelemetry {
   readonly epoch?: number;
   readonly totalSteps?: number;
   readonly evaluationEverySteps?: number;
+  readonly processes?: number;
+  readonly samplesPerStep?: number;
   readonly nextEvaluationStep?: number;
   readonly dataset?: {
     readonly samples: number;

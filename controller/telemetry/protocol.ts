@@ -108,6 +108,9 @@ export type AgentEvent = Timed &
         readonly evaluationEverySteps?: number;
         readonly requestedEvaluationEverySteps?: number;
         readonly checkpointEverySteps?: number;
+        readonly processes?: number;
+        /** Rows of one step of the optimizer, of all processes. */
+        readonly samplesPerStep?: number;
         readonly notes?: readonly string[];
       }
     | {

@@ -65,6 +65,8 @@ const events: Readonly<Record<string, object>> = {
     evaluationEverySteps: step,
     requestedEvaluationEverySteps: step,
     checkpointEverySteps: step,
+    processes: step,
+    samplesPerStep: step,
     notes: { type: 'array', maxItems: 20, items: shortText },
   }),
   dataset: event('dataset', ['samples', 'trainSamples', 'evalSamples', 'sha256'], {

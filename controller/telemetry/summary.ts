@@ -89,11 +89,7 @@ function reduced(job: JobTelemetry, event: AgentEvent, scoring: Scoring, atMs: n
       return { ...rest, stage: event.stage, ...(event.detail !== undefined && { stageDetail: event.detail }) };
     }
     case 'totals':
-      return withNextEvaluation({
-        ...job,
-        totalSteps: event.totalSteps,
-        ...(event.evaluationEverySteps !== undefined && { evaluationEverySteps: event.evaluationEverySteps }),
-      });
+      return withNextEvaluation(withTotals(job, event));
     case 'dataset': {
       const { type: _type, time: _time, ...dataset } = event;
       return { ...job, dataset };
@@ -187,6 +183,17 @@ function atStep(job: JobTelemetry, step: number, epoch: number | null | undefine
     marks,
     ...(typeof epoch === 'number' && { epoch }),
     ...(remaining && { eta: remaining }),
+  };
+}
+
+function withTotals(job: JobTelemetry, event: Extract<AgentEvent, { type: 'totals' }>): JobTelemetry {
+  const { totalSteps, evaluationEverySteps, processes, samplesPerStep } = event;
+  return {
+    ...job,
+    totalSteps,
+    ...(evaluationEverySteps !== undefined && { evaluationEverySteps }),
+    ...(processes !== undefined && { processes }),
+    ...(samplesPerStep !== undefined && { samplesPerStep }),
   };
 }
 

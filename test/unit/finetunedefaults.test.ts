@@ -16,6 +16,8 @@ const job = (more: Partial<FineTune> = {}): FineTune => ({
   dataset: { source: 'file:///volume/rows.jsonl' },
   ...more,
 });
+const candidate = (name: string, count: number) =>
+  ({ name, gpu: { type: 'NVIDIA L4', count }, cloud: 'Secure' }) as const;
 const { scoring: _scoring, ...unscored } = spec;
 const methods = Object.keys(fineTuneDefaults) as FineTune['method'][];
 
@@ -27,6 +29,28 @@ describe('what stands behind a fine-tuning job', () => {
   test('an adapter that the job asks for has the defaults of one, and the words of the runtime before them', () => {
     expect(fineTuneBehind(job({ lora: { r: 4 } })).lora).toEqual(adapterDefaults);
     expect(fineTuneBehind(job({ lora: {} }), { lora: { r: 64 } }).lora).toEqual({ ...adapterDefaults, r: 64 });
+  });
+
+  test('how several processes train is told where there may be several', () => {
+    const candidates = [candidate('one', 1), candidate('two', 2)];
+    const of = (trainer: TrainingJobSpec['trainer'], compute: TrainingJobSpec['compute']) =>
+      defaultsFor({ ...spec, trainer, compute }).trainer?.fineTune?.distribution;
+    expect(of({ fineTune: job() }, { candidates })).toEqual({ strategy: 'DDP' });
+    expect(of({ fineTune: job() }, { candidates: candidates.slice(0, 1) })).toBeUndefined();
+    const fsdp = { fineTune: job({ distribution: { strategy: 'FSDP' } }) } as const;
+    expect(resolve({ ...spec, trainer: fsdp }, {}).trainer.fineTune?.distribution).toEqual({ strategy: 'FSDP' });
+  });
+
+  test('what a runtime and a job come to, and neither could see alone', () => {
+    const compute = { candidates: [candidate('one', 1)] };
+    const why = (words: Words, more: Partial<FineTune> = {}) =>
+      misfit({ ...spec, compute, trainer: { fineTune: job(more) } }, { trainer: { fineTune: words } });
+    expect(why({ distribution: { processes: 2 } })).toContain('candidate one has fewer GPUs');
+    expect(why({ lora: {} }, { distribution: { strategy: 'FSDP' } })).toContain('FSDP is for training all weights');
+    expect(why({ parameters: { optim: 'adafactor' } }, { distribution: { strategy: 'FSDP' } })).toContain(
+      'optim adafactor',
+    );
+    expect(why({ distribution: { strategy: 'FSDP' } })).toBeUndefined();
   });
 
   test("the adapter and the quantisation of a runtime are the job's where it says nothing", () => {

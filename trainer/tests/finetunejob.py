@@ -14,7 +14,6 @@ import pytest
 from tests.demojob import of_type, read_events
 from trainingjob import __version__
 from trainingjob.config import parse_config
-from trainingjob.exitcodes import ExitCode
 
 # Before the libraries are imported, as in a pod; what they keep for later goes with the tests.
 _CACHE = tempfile.mkdtemp(prefix="huggingface-")
@@ -37,7 +36,7 @@ class Done:
     """A run that is over."""
 
     folder: Path
-    code: ExitCode
+    code: int
     events: list[dict[str, Any]]
 
     def of(self, kind: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.parameters import FineTuneConfig
-from trainingjob.finetune.reports import gpu
+from trainingjob.finetune.reports import gpu_memory, gpu_use
 from trainingjob.storage.manifest import verify
 
 torch.set_num_threads(1)
@@ -94,18 +95,33 @@ def test_gpu_that_does_not_tell_its_use_costs_that_figure_alone(monkeypatch):
     class NotSupported(Exception):
         """As NVML's are: of no kind that others share."""
 
-    def refuses():
+    def refuses(*_):
         raise NotSupported
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2 * 10**9, 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * 10**9, 8 * 10**9))
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 10**9)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2 * 10**9)
     monkeypatch.setattr(torch.cuda, "utilization", refuses)
-    memory = {"gpu/memory_allocated_bytes": 1e9, "gpu/memory_reserved_bytes": 2e9, "gpu/memory_used_ratio": 0.75}
-    assert gpu() == memory
-    monkeypatch.setattr(torch.cuda, "utilization", lambda: 60)
-    assert gpu() == {"gpu/utilization_ratio": 0.6, **memory}
+    assert gpu_memory(None) == {"gpu/memory_allocated_bytes": 1e9, "gpu/memory_reserved_bytes": 2e9}
+    assert gpu_use() == {"gpu/memory_used_ratio": 0.75}
+    monkeypatch.setattr(torch.cuda, "utilization", lambda _: 60)
+    assert gpu_use() == {"gpu/memory_used_ratio": 0.75, "gpu/utilization_ratio": 0.6}
+
+
+def test_of_several_gpus_the_fullest_and_the_mean_use_are_told(monkeypatch):
+    """One that idles is paid for, and the fullest is where memory runs out."""
+    total = SimpleNamespace(total_memory=8 * 10**9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6 * 10**9, 8 * 10**9))
+    monkeypatch.setattr(torch.cuda, "device_memory_used", lambda _: 6 * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: total)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: (90, 30)[device])
+    assert gpu_use() == {"gpu/memory_used_ratio": 0.75, "gpu/utilization_ratio": 0.6}
 
 
 def test_log_says_in_words_what_was_tracked(config, tmp_path, capfd):

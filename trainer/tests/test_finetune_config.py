@@ -147,6 +147,7 @@ def test_what_no_object_of_the_resource_has_the_trainer_refuses(path):
         "parameters": {"lrSchedulerType": "cosine_with_restarts", "lrSchedulerKwargs": {}},
         "lora": {},
         "callbacks": [{"entryPoint": "callbacks:Gradients"}],
+        "distribution": {},
     }
     parse_finetune(value)
     inner = value

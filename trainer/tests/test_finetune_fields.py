@@ -16,9 +16,11 @@ from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import parse_finetune
+from trainingjob.finetune.processes import wanted_processes
+from trainingjob.finetune.ranks import Ranks
 from trainingjob.finetune.schedules import library_kwargs
 from trainingjob.finetune.source import base_model
-from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
+from trainingjob.finetune.trainers import common_arguments, make_trainer, total_steps, warmup_steps
 
 torch.set_num_threads(1)
 
@@ -74,7 +76,7 @@ def bases(tmp_path_factory):
     demo.write_rows(folder / "other.jsonl", demo.conversations(20))
     place = folder.as_uri()
     reward = {"functions": [{"name": "Length", "targetTokens": 4}], "model": {"source": f"{place}/judge"}}
-    return place, {
+    configurations: dict[str, dict[str, Any]] = {
         method: {
             "method": method,
             "model": {"source": f"{place}/model"},
@@ -85,6 +87,8 @@ def bases(tmp_path_factory):
         }
         for method in demo.ROWS
     }
+    whole = {name: value for name, value in configurations["SFT"].items() if name != "lora"}
+    return place, configurations | {"whole": whole}
 
 
 def with_field(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
         kind, dtype = type(model).__name__, str(model.dtype)
         quantised = (getattr(model, "is_loaded_in_4bit", False), getattr(model, "is_loaded_in_8bit", False))
         weights = {name: tensor.float().sum().item() for name, tensor in model.named_parameters()}
-        trainer = make_trainer(config, model, tokenizer, prepared.train, prepared.held_out, folder, folder)
+        trainer = make_trainer(config, model, tokenizer, prepared.train, prepared.held_out, folder, folder, Ranks())
     except TrainingError as error:
         return str(error)
     adapter = getattr(trainer.model, "peft_config", {}).get("default")
@@ -128,13 +132,16 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     callbacks = [each.__class__.__name__ for each in trainer.callback_handler.callbacks]
     warmup = warmup_steps(config.parameters, steps)
     schedule = library_kwargs(config.parameters.lr_scheduler_type, config.parameters.lr_scheduler_kwargs, steps, warmup)
+    # On a pod with four GPUs.
+    distribution = [wanted_processes(config, 4), common_arguments(config, folder, together=True).get("fsdp")]
     return [
-        arguments, callbacks, steps, warmup, schedule, rows, kind, dtype, quantised, weights, repr(adapter),
+        distribution, arguments, callbacks, steps, warmup, schedule, rows, kind, dtype, quantised, weights, repr(adapter),
         rewards, judged,
     ]  # fmt: skip
 
 
-SFT, DPO, RLHF = "SFT", "DPO", "RLHF"
+# The last is SFT of all weights.
+SFT, DPO, RLHF, WHOLE = "SFT", "DPO", "RLHF", "whole"
 CHANGES: dict[str, tuple[str, Any]] = {
     "method": (DPO, "ORPO"),
     "model.source": (SFT, "PLACE/other"),
@@ -191,6 +198,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "reward.functions.weight": (RLHF, [{"name": "Length", "targetTokens": 4, "weight": "3"}]),
     "reward.model.source": (RLHF, "PLACE/nowhere"),
     "reward.model.weight": (RLHF, "-1"),
+    "distribution.strategy": (WHOLE, "FSDP"),
+    "distribution.processes": (SFT, 2),
     "callbacks.entryPoint": (SFT, [{"entryPoint": "tests.test_finetune_fields:Watching"}]),
 }
 
@@ -203,7 +212,9 @@ def test_every_field_of_the_resource_is_listed():
 @pytest.fixture(scope="module")
 def unchanged(bases, tmp_path_factory):
     _place, configurations = bases
-    return {method: observed(configurations[method], tmp_path_factory.mktemp("base")) for method in (SFT, DPO, RLHF)}
+    return {
+        method: observed(configurations[method], tmp_path_factory.mktemp("base")) for method in (SFT, DPO, RLHF, WHOLE)
+    }
 
 
 @pytest.mark.parametrize("path", CHANGES)

@@ -269,6 +269,8 @@ def _predictions(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -
     found = parse_predictions(value)
     if value is not None and not isinstance(trainer, FineTuneConfig):
         raise invalid("predictions: are those of a language model; leave them out, or train one with trainer.fineTune")
+    if found is not None and isinstance(trainer, FineTuneConfig) and trainer.distribution.strategy == "FSDP":
+        raise invalid("predictions: are made by whole models, which FSDP has none of; leave them out, or write DDP")
     return found
 
 

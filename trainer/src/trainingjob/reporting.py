@@ -31,6 +31,7 @@ METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}")
 # Newest last. An evaluation may be of a step that training has passed by, so more than one is kept.
 _train_losses: deque[tuple[int, float]] = deque(maxlen=256)
 _stop_requested = False
+_silent = False
 _newest_checkpoint_request = ""
 
 
@@ -168,6 +169,12 @@ def request_stop() -> None:
     _stop_requested = True
 
 
+def silence() -> None:
+    """Reports nothing more from this process, which is one of several that do the same."""
+    global _silent
+    _silent = True
+
+
 def encoded(metrics: Mapping[str, float]) -> dict[str, Any]:
     """Metrics as they travel: a number that is not finite becomes null and is named in `nonFinite`."""
     wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
@@ -180,6 +187,8 @@ def emit(event: Mapping[str, Any]) -> None:
 
     Without an agent the event is shown on the terminal.
     """
+    if _silent:
+        return
     line = json.dumps({**event, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}, allow_nan=False)
     path = os.environ.get(EVENTS_FILE, "")
     if path == "":

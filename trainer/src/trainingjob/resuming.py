@@ -40,6 +40,15 @@ def parse_resume(value: Any) -> tuple[Resumable, ...] | None:
     return tuple(_resumable(entry, f"resume.checkpoints[{index}]") for index, entry in enumerate(entries))
 
 
+def resume_member(checkpoints: tuple[Resumable, ...]) -> dict[str, Any]:
+    """The member `resume` of a configuration that goes on from these, newest first."""
+    return {
+        "checkpoints": [
+            {"uri": each.uri, "step": each.step, "manifestSHA256": each.manifest_sha256} for each in checkpoints
+        ]
+    }
+
+
 def _resumable(value: Any, where: str) -> Resumable:
     fields = Fields(value, where)
     found = Resumable(

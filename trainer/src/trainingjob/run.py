@@ -8,19 +8,22 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from trainingjob import __version__, reporting
+from trainingjob import __version__, rank, reporting
 from trainingjob.config import Config, Custom
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
-from trainingjob.finetune.libraries import quieten
+from trainingjob.finetune.libraries import missing, quieten
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.storage.s3settings import KEYS
 
 
 def train_here(config: Config) -> int:
     """Trains in this process. What goes wrong is written to standard error and becomes the exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reporting.request_stop())
+    if rank.launched():
+        rank.begin()
+    else:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reporting.request_stop())
     try:
         if isinstance(config.trainer, Custom):
             raise invalid("trainer.custom: is started by the agent; run its command yourself")
@@ -29,31 +32,35 @@ def train_here(config: Config) -> int:
             os.environ[KEYS] = json.dumps(config.storage.keys)
         return int(_train(config))
     except TrainingError as error:
-        reporting.emit({"type": "failure", "message": str(error)})
-        sys.stderr.write(f"{error}\n")
-        return int(error.code)
+        return _failed(error.code, str(error))
     except MemoryError:
         message = "the pod's memory did not suffice; choose a candidate with more, or fewer rows or columns"
-        reporting.emit({"type": "failure", "message": message})
-        sys.stderr.write(f"{message}\n")
-        return int(ExitCode.OUT_OF_MEMORY)
-    except Exception:
+        return _failed(ExitCode.OUT_OF_MEMORY, message)
+    except Exception as error:
         traceback.print_exc()
+        rank.tell_failure(f"{type(error).__name__}: {error}")
         return 1
 
 
-def _train(config: Config) -> ExitCode:
+def _failed(code: ExitCode, message: str) -> int:
+    if rank.launched():
+        rank.tell_failure(message)
+    else:
+        reporting.emit({"type": "failure", "message": message})
+    sys.stderr.write(f"{message}\n")
+    return int(code)
+
+
+def _train(config: Config) -> int:
     # Imported here: each trainer needs libraries that the others, and the agent, do without.
     if isinstance(config.trainer, FineTuneConfig):
         quieten(config.trainer, publishes=config.output.hugging_face is not None)
         reporting.emit({"type": "stage", "stage": "Starting", "detail": "loading torch, transformers and trl"})
         try:
-            from trainingjob.finetune.train import train as fine_tune
+            from trainingjob.finetune.begin import fine_tune
         except ModuleNotFoundError as error:
-            raise invalid(
-                f"trainer.fineTune: needs {error.name}, which is not in this image; install trainingjob[finetune]"
-            ) from error
-        return fine_tune(config, __version__)
+            raise missing(error) from error
+        return fine_tune(config, config.trainer, __version__)
     from trainingjob.tabular.train import train
 
     return train(config, __version__)

@@ -152,6 +152,8 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "evaluationEverySteps": _optional(_step),
         "requestedEvaluationEverySteps": _optional(_step),
         "checkpointEverySteps": _optional(_step),
+        "processes": _optional(_step),
+        "samplesPerStep": _optional(_step),
         "notes": _optional(_texts(20, _MOST_TEXT)),
     },
     "dataset": {

@@ -47,7 +47,7 @@ class Prepared:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
+def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepared:
     """Reads the data and reports what they are, before the first step.
 
     Raises:
@@ -59,10 +59,12 @@ def prepare(config: FineTuneConfig, tokenizer: Any) -> Prepared:
     done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
     split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
     train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
-    if parameters.per_device_train_batch_size > len(train):
+    at_once = parameters.per_device_train_batch_size * processes
+    if at_once > len(train):
+        each = "" if processes == 1 else f" in each of {processes} processes"
         raise invalid(
-            f"trainer.fineTune.parameters.perDeviceTrainBatchSize: {parameters.per_device_train_batch_size} is more than the "
-            f"{len(train)} rows to train on; write at most {len(train)}"
+            f"trainer.fineTune.parameters.perDeviceTrainBatchSize: {parameters.per_device_train_batch_size}{each} is more than the "
+            f"{len(train)} rows to train on; write at most {len(train) // processes}"
         )
     tokens, trained = (sum(done.lengths[index][which] for index in split.train) for which in (0, 1))
     notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out"]

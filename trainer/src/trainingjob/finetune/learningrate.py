@@ -6,13 +6,15 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainingjob import reporting
+from trainingjob.finetune.ranks import Ranks
 
 
 class LearningRate(TrainerCallback):  # type: ignore[misc]
     """Gives the schedule another height when one is asked for. Optimizer and scheduler keep it, and both travel in checkpoints, so an
     attempt that goes on has it too."""
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
         self._done: float | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **has: Any) -> None:
@@ -22,8 +24,9 @@ class LearningRate(TrainerCallback):  # type: ignore[misc]
         self._look(state.global_step, has["optimizer"], has["lr_scheduler"])
 
     def _look(self, step: int, optimizer: Any, scheduler: Any) -> None:
-        wanted = reporting.wanted_learning_rate()
-        if wanted is None or wanted == self._done:
+        asked = reporting.wanted_learning_rate() if self._ranks.first else None
+        (wanted,) = self._ranks.agreed([math.nan if asked is None else asked])
+        if math.isnan(wanted) or wanted == self._done:
             return
         self._done = wanted
         if math.isclose(wanted, scheduler.base_lrs[0], rel_tol=1e-9):

@@ -2,6 +2,8 @@
 
 import os
 
+from trainingjob.exitcodes import TrainingError
+from trainingjob.fields import invalid
 from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import FineTuneConfig
 
@@ -28,3 +30,8 @@ def quieten(config: FineTuneConfig, *, publishes: bool) -> None:
     if not at_the_hub and "trackio" not in config.parameters.report_to:
         # Some libraries look for newer files of their own at the Hub.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def missing(error: ModuleNotFoundError) -> TrainingError:
+    """What is said where the image has no libraries for language models: exit code 2."""
+    return invalid(f"trainer.fineTune: needs {error.name}, which is not in this image; install trainingjob[finetune]")

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from trainingjob.earlystopping import EarlyStopping
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.predict import Predictor
+from trainingjob.finetune.ranks import Ranks
 from trainingjob.finetune.reports import evaluation_metrics
 from trainingjob.finetune.resume import write_base
 from trainingjob.finetune.source import Base
@@ -27,10 +29,14 @@ from trainingjob.stages import enter
 # So many reports of a loss that is not finite, one after the other, are no accident of one batch.
 MOST_NOT_FINITE = 3
 
+_FLAGS = ("should_training_stop", "should_epoch_stop", "should_save", "should_evaluate", "should_log")
+
 
 @dataclass
 class Life(TrainerCallback):  # type: ignore[misc]
     """Evaluates every `every` steps and at the last, saves what is due there, and obeys requests from outside.
+
+    Of several processes the first decides, and the others do the same at the same step. `samples`: rows of a step.
 
     `stopped` tells after the training whether it was cut short; then its last step was saved, but not evaluated: an
     evaluation may take longer than a pod is given to end.
@@ -38,12 +44,14 @@ class Life(TrainerCallback):  # type: ignore[misc]
 
     every: int
     base: Base
+    samples: int
     progress: Progress
     keeper: CheckpointKeeper
     uploads: Uploads
     logs: Path
     rule: EarlyStopping | None
     predictor: Predictor | None
+    ranks: Ranks
     stopped: bool = False
     _saved: int = 0
     _train_loss: float | None = None
@@ -64,7 +72,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         step = state.global_step
         # A callback of the user's, which comes before this one, may end the training at any step; that is then the last.
         last = step >= state.max_steps or control.should_training_stop
-        if not last and reporting.should_stop():
+        if not last and self.ranks.first and reporting.should_stop():
             self.stopped = True
             control.should_training_stop = True
             control.should_save = self._saved != step
@@ -72,8 +80,9 @@ class Life(TrainerCallback):  # type: ignore[misc]
             # The log comes first, so that the evaluation has a train loss of its own step.
             control.should_log = control.should_evaluate = True
             enter("Evaluating")
-        if reporting.checkpoint_requested():
+        if self.ranks.first and reporting.checkpoint_requested():
             control.should_save = True
+        self._agree(control)
 
     def on_log(
         self,
@@ -99,7 +108,9 @@ class Life(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         step, found = state.global_step, evaluation_metrics(metrics or {})
         if self.predictor is not None:
-            found |= self.predictor.predict(step, model)
+            predict = partial(self.predictor.predict, step, model)
+            # The others wait: answers are one process's work, and all rank by the same figures.
+            found |= self.ranks.shared(predict)
         measured = found.get("eval/loss", found.get("eval/reward", math.nan))
         loss = found.get("eval/loss", math.nan)
         self._require_metrics(sorted(found))
@@ -116,20 +127,33 @@ class Life(TrainerCallback):  # type: ignore[misc]
             last = step >= state.max_steps or control.should_training_stop or self._ends_early(control)
             if self.keeper.due(step, is_best=scored.is_best, is_last=last):
                 control.should_save = True
+        self._agree(control)
         if not control.should_save:
             enter("Training")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        step = state.global_step
+        step = self._saved = state.global_step
+        # Each has a part of the checkpoint to write.
+        self.ranks.wait()
+        if not self.ranks.first:
+            return
         enter("Checkpointing")
         folder = Path(str(args.output_dir)) / f"checkpoint-{step}"
         # Holds nothing that is needed, as a pickle, which nobody should have to open.
         (folder / "training_args.bin").unlink(missing_ok=True)
-        write_base(folder, self.base)
+        write_base(folder, self.base, self.samples)
         copy_event_files(self.logs, folder)
         self.uploads.hand_over(folder, step, self.progress)
-        self._saved = step
         enter("Training")
+
+    def _agree(self, control: TrainerControl) -> None:
+        """What happens at a step follows from what the first alone hears from outside, and what a callback of the user's may decide
+        in each process for itself; ranks that do not do the same wait for each other for ever."""
+        wanted = [float(getattr(control, flag)) for flag in _FLAGS]
+        *flags, stopped = self.ranks.agreed([*wanted, float(self.stopped)])
+        for flag, value in zip(_FLAGS, flags, strict=True):
+            setattr(control, flag, bool(value))
+        self.stopped = bool(stopped)
 
     def _require_metrics(self, found: list[str]) -> None:
         rule, scoring = self.rule, self.progress.tracker.scoring

@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import torch
 
+from trainingjob import reporting
 from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.parameters import FineTuneConfig
+
+# How often a run goes on with half the batch.
+MOST_HALVINGS = 3
 
 _WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 _HOW = (
@@ -45,6 +49,16 @@ def with_half_the_batch(config: FineTuneConfig) -> FineTuneConfig | None:
         return None
     smaller = replace(parameters, per_device_train_batch_size=rows // 2, gradient_accumulation_steps=batches * 2)
     return replace(config, parameters=smaller)
+
+
+def tell_halved(config: FineTuneConfig) -> None:
+    """Reports what the training goes on with."""
+    parameters = config.parameters
+    message = (
+        f"memory did not suffice; going on with perDeviceTrainBatchSize {parameters.per_device_train_batch_size} and "
+        f"gradientAccumulationSteps {parameters.gradient_accumulation_steps}"
+    )
+    reporting.emit({"type": "alert", "name": "BatchHalved", "severity": "Warning", "message": message})
 
 
 def free() -> None:

@@ -16,6 +16,8 @@ _MOST_COUNT = 100_000_000
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 QUANTIZATIONS = ("NF4", "Int8")
+STRATEGIES = ("DDP", "FSDP")
+_SHARDABLE = ("adamw_torch", "adamw_torch_fused")
 # As transformers names them.
 TRACKERS = (
     "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune", "swanlab",
@@ -91,6 +93,15 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """How several processes train together: each with the whole model (DDP), or with a part of it (FSDP). `processes`: how many;
+    None for one on each GPU of the pod."""
+
+    strategy: str
+    processes: int | None
+
+
+@dataclass(frozen=True)
 class FineTuneConfig:
     """What to train on what, and how; `callbacks` are entry points."""
 
@@ -102,6 +113,7 @@ class FineTuneConfig:
     quantization: str | None
     reward: Reward | None
     callbacks: tuple[str, ...]
+    distribution: Distribution
 
 
 def parse_finetune(value: Any) -> FineTuneConfig:
@@ -118,8 +130,10 @@ def parse_finetune(value: Any) -> FineTuneConfig:
         quantization=None if quantization is None else one_of(fields, "quantization", QUANTIZATIONS),
         reward=None if reward is None else parse_reward(reward),
         callbacks=_callbacks(fields),
+        distribution=_distribution(fields.get("distribution")),
     )
     fields.close()
+    _check_distribution(config)
     if config.quantization is not None and config.lora is None:
         raise invalid("trainer.fineTune.lora: is needed with quantization, because quantised weights cannot be trained")
     if (config.method == "RLHF") != (config.reward is not None):
@@ -130,6 +144,31 @@ def parse_finetune(value: Any) -> FineTuneConfig:
         )
         raise invalid(f"trainer.fineTune.reward: {how}")
     return config
+
+
+def _distribution(value: Any) -> Distribution:
+    fields = Fields({} if value is None else value, "trainer.fineTune.distribution")
+    found = Distribution(
+        strategy=one_of(fields, "strategy", STRATEGIES, "DDP"),
+        processes=None if fields.get("processes") is None else fields.integer("processes", least=1, most=64),
+    )
+    fields.close()
+    return found
+
+
+def _check_distribution(config: FineTuneConfig) -> None:
+    if config.distribution.strategy != "FSDP":
+        return
+    where = "trainer.fineTune.distribution.strategy: FSDP"
+    if config.method == "RLHF":
+        raise invalid(f"{where} is not for RLHF, whose answers are made by whole models; write DDP")
+    if config.lora is not None:
+        raise invalid(f"{where} is for training all weights, and an adapter is trained by DDP; write DDP")
+    if config.parameters.optim not in _SHARDABLE:
+        raise invalid(
+            f"{where} cannot share out the state of {config.parameters.optim}; write {' or '.join(_SHARDABLE)} in "
+            "trainer.fineTune.parameters.optim"
+        )
 
 
 def _callbacks(fields: Fields) -> tuple[str, ...]:

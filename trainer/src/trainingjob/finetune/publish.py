@@ -26,7 +26,7 @@ from trainingjob.storage.manifest import MANIFEST, Damaged, fetch_verified, stor
 
 # What going on needs, and using the model does not.
 _STATE = (
-    "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "base.json", "training_args.bin",
+    "optimizer.pt", "optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "base.json", "training_args.bin",
     MANIFEST, "README.md",
 )  # fmt: skip
 _METRICS, _CARD = _WORDS = ("metrics.json", "README.md")

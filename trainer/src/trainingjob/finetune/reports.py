@@ -2,12 +2,14 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainingjob import reporting
+from trainingjob.finetune.ranks import Ranks
 
 # TRL's names in the logs and ours; what is not here keeps TRL's.
 _NAMES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
@@ -23,8 +25,8 @@ class Reports(TrainerCallback):  # type: ignore[misc]
     """Reports each log of a training step. Evaluations are the life's to report. Without the number of rows that are trained on,
     no rate of them is reported."""
 
-    def __init__(self, train_samples: int | None) -> None:
-        self._train_samples = train_samples
+    def __init__(self, train_samples: int | None, ranks: Ranks | None = None) -> None:
+        self._train_samples, self._ranks = train_samples, ranks
         self._began = 0.0
         self._busy = 0.0
         self._epoch = 0.0
@@ -49,13 +51,16 @@ class Reports(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+        if logs is None or "loss" not in logs:
+            return
+        memory = gpu_memory(self._ranks)
+        if not state.is_world_process_zero:
             return
         metrics = {
             _NAMES.get(name, f"train/{name}"): float(value) for name, value in logs.items() if _is_metric(name, value)
         }
         metrics["train/perplexity"] = perplexity(logs["loss"])
-        reporting.report(state.global_step, metrics | self._rates(state, logs) | gpu(), epoch=state.epoch)
+        reporting.report(state.global_step, metrics | self._rates(state, logs) | memory | gpu_use(), epoch=state.epoch)
 
     def _rates(self, state: TrainerState, logs: dict[str, float]) -> dict[str, float]:
         """Samples and tokens per second of training itself: evaluations and checkpoints take no part."""
@@ -92,25 +97,44 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf if not math.isnan(loss) else loss
 
 
-def gpu() -> dict[str, float]:
-    """Memory of this process's GPU in bytes, and the share of time in which it computes; nothing without one."""
+def gpu_memory(ranks: Ranks | None) -> dict[str, float]:
+    """Bytes that torch holds on this process's GPU; where all ranks call it at the same step, on the GPU on which it holds most.
+    Nothing without one."""
     if not torch.cuda.is_available():
         return {}
-    free, total = torch.cuda.mem_get_info()
-    return _use() | {
-        "gpu/memory_allocated_bytes": float(torch.cuda.memory_allocated()),
-        "gpu/memory_reserved_bytes": float(torch.cuda.memory_reserved()),
-        "gpu/memory_used_ratio": (total - free) / total,
-    }
+    held = [float(torch.cuda.memory_allocated()), float(torch.cuda.memory_reserved())]
+    allocated, reserved = held if ranks is None else ranks.most(held)
+    return {"gpu/memory_allocated_bytes": allocated, "gpu/memory_reserved_bytes": reserved}
 
 
-def _use() -> dict[str, float]:
-    """What NVML says; nothing where the driver, or a slice of a GPU, does not tell."""
+def gpu_use() -> dict[str, float]:
+    """Of the pod's GPUs: how full the fullest is, and the mean share of time in which they compute, for one that idles is paid for
+    as well. What the driver, or a slice of a GPU, does not tell is left out."""
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    found = {}
+    full = [share for device in devices if (share := _told(_used, device)) is not None]
+    busy = [share for device in devices if (share := _told(torch.cuda.utilization, device)) is not None]
+    if full:
+        found["gpu/memory_used_ratio"] = max(full)
+    if busy:
+        found["gpu/utilization_ratio"] = sum(busy) / len(busy) / 100
+    return found
+
+
+def _used(device: int) -> float:
+    if device == torch.cuda.current_device():
+        free, total = torch.cuda.mem_get_info(device)
+        return float((total - free) / total)
+    # By NVML, which needs no context on a GPU that is another rank's.
+    return float(torch.cuda.device_memory_used(device) / torch.cuda.get_device_properties(device).total_memory)
+
+
+def _told(ask: Callable[[int], float], device: int) -> float | None:
     try:
-        return {"gpu/utilization_ratio": torch.cuda.utilization() / 100}
+        return float(ask(device))
     except Exception:
-        # Its errors have no common kind, and a figure that cannot be had must not end a run.
-        return {}
+        # NVML's errors have no common kind, and a figure that cannot be had must not end a run.
+        return None
 
 
 def _is_metric(name: str, value: Any) -> bool:

@@ -7,16 +7,29 @@ from trainingjob.finetune.source import Base
 from trainingjob.progress import Progress, read_progress
 from trainingjob.resuming import Resumable, take_first_good
 from trainingjob.scoring.best import Scoring
+from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import Damaged
 
 _STATE = "trainer_state.json"
 BASE = "base.json"
-_NEEDED = (_STATE, BASE, "optimizer.pt", "scheduler.pt")
+_NEEDED = (_STATE, BASE, "scheduler.pt")
+# The second is one that several processes had in parts.
+_OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
 
 
-def write_base(folder: Path, base: Base) -> None:
-    """Notes in a checkpoint which model its run began with; an adapter is nothing on another."""
-    (folder / BASE).write_text(json.dumps({"commit": base.commit}) + "\n")
+def write_base(folder: Path, base: Base, samples: int) -> None:
+    """Notes in a checkpoint which model its run began with, for an adapter is nothing on another, and the rows of a step."""
+    (folder / BASE).write_text(json.dumps({"commit": base.commit, "samplesPerStep": samples}) + "\n")
+
+
+def samples_per_step(checkpoints: tuple[Resumable, ...]) -> int | None:
+    """Rows of a step of the run that these are of, as far as one of them says."""
+    for checkpoint in checkpoints:
+        try:
+            return int(json.loads(store_at(checkpoint.uri).read(BASE))["samplesPerStep"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def resume(
@@ -42,6 +55,8 @@ def resume(
         missing = next((name for name in _NEEDED if not (folder / name).is_file()), None)
         if missing is not None:
             raise Damaged(f"it has no {missing}")
+        if not any((folder / name).is_file() for name in _OPTIMIZERS):
+            raise Damaged(f"it has no {_OPTIMIZERS[0]}")
         try:
             step = int(json.loads((folder / _STATE).read_text())["global_step"])
             commit = json.loads((folder / BASE).read_text())["commit"]

@@ -1,6 +1,5 @@
 """Fine-tuning from the job's configuration to its published model."""
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ from trainingjob.finetune.life import Life
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.predict import Predictor
+from trainingjob.finetune.processes import samples_of
 from trainingjob.finetune.publish import Trained, publish
+from trainingjob.finetune.ranks import Ranks
 from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
 from trainingjob.finetune.schedules import library_kwargs
@@ -33,8 +34,6 @@ from trainingjob.progress import Progress
 from trainingjob.resuming import Resumable
 from trainingjob.scoring.best import BestTracker
 from trainingjob.stages import enter
-
-_MOST_HALVINGS = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class _Training:
     progress: Progress
     resumable: tuple[Resumable, ...] | None
     logs: Path
+    ranks: Ranks
 
 
 def train(config: Config, version: str) -> ExitCode:
@@ -72,19 +72,25 @@ def train(config: Config, version: str) -> ExitCode:
     check_trackers(finetune.parameters.report_to)
     if config.predictions is not None:
         Judge(config.predictions.json_schema)
-    claim_repository(config)
+    ranks = Ranks()
+    if ranks.first:
+        claim_repository(config)
     enter("Downloading", finetune.model.source)
-    base = base_model(finetune.model)
+    # What one process has found or made, the others need not look for again.
+    base = ranks.shared(lambda: base_model(finetune.model))
     tokenizer = load_tokenizer(base.folder, finetune.model)
-    prepared = prepare(finetune, tokenizer)
+    prepared = ranks.shared(lambda: prepare(finetune, tokenizer, ranks.count))
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
-    with tempfile.TemporaryDirectory(prefix="logs-") as name:
-        logs = Path(name)
+    with ranks.folder("logs-") as logs:
         progress, stopped = _fitting(
-            _Training(config, finetune, base, tokenizer, prepared, keeper, progress, config.resume, logs)
+            _Training(config, finetune, base, tokenizer, prepared, keeper, progress, config.resume, logs, ranks)
         )
+        ranks.leave()
         memory.free()
+        if not ranks.first:
+            # Whether the run was stopped, failed or succeeded is the first one's to say.
+            return ExitCode.SUCCESS
         if stopped:
             return ExitCode.STOPPED
         trained = Trained(config, finetune, base, tokenizer, progress, keeper, prepared.event(), logs)
@@ -96,32 +102,30 @@ def train(config: Config, version: str) -> ExitCode:
 
 def _fitting(training: _Training) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short. Where memory does not suffice, goes on from the newest checkpoint with a
-    smaller batch, some times; the steps stay those that were asked for."""
-    for tries_left in range(_MOST_HALVINGS, -1, -1):
+    smaller batch, some times; the steps stay those that were asked for. Of several processes one cannot do that while the others
+    wait for it: whoever started them starts them again."""
+    for tries_left in range(memory.MOST_HALVINGS, -1, -1):
         try:
-            with tempfile.TemporaryDirectory(prefix="training-") as name, memory.watched():
-                return _train(training, Path(name))
+            with training.ranks.folder("training-") as folder, memory.watched():
+                return _train(training, folder)
         except TrainingError as error:
             smaller = memory.with_half_the_batch(training.finetune)
-            if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or tries_left == 0:
+            again = tries_left > 0 and training.ranks.count == 1
+            if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or not again:
                 raise
             training = replace(training, finetune=smaller, resumable=training.keeper.stored())
         memory.free()
-        parameters = smaller.parameters
-        message = (
-            f"memory did not suffice; going on with perDeviceTrainBatchSize {parameters.per_device_train_batch_size} and "
-            f"gradientAccumulationSteps {parameters.gradient_accumulation_steps}"
-        )
-        reporting.emit({"type": "alert", "name": "BatchHalved", "severity": "Warning", "message": message})
+        memory.tell_halved(smaller)
     raise AssertionError("the last try returns or raises")
 
 
 def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     config, finetune, prepared, progress = training.config, training.finetune, training.prepared, training.progress
+    ranks = training.ranks
     enter("Loading", finetune.model.source)
     model = load_model(training.base.folder, finetune)
     trainer = make_trainer(
-        finetune, model, training.tokenizer, prepared.train, prepared.held_out, folder, training.logs
+        finetune, model, training.tokenizer, prepared.train, prepared.held_out, folder, training.logs, ranks
     )
     samples = len(trainer.train_dataset)
     total = total_steps(trainer)
@@ -136,11 +140,7 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     every = _totals(training, total, trainer.args.warmup_steps, predictor)
     start = None
     if training.resumable is not None:
-        start, progress, step = resume(
-            training.resumable, folder / "resumed", config.scoring, progress, training.base, total
-        )
-        # What this process logged after that checkpoint, it will log again.
-        copy_event_files(folder / "resumed", training.logs)
+        start, progress, step = ranks.shared(lambda: _resumed(training, folder / "resumed", total))
         # All that is left is the output: where an attempt failed at that, the next must not train past the end.
         if step == total or _ended_early(config, progress, total):
             return progress, False
@@ -148,16 +148,18 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     life = Life(
         every=every,
         base=training.base,
+        samples=samples_of(finetune.parameters, ranks.count),
         progress=progress,
         keeper=training.keeper,
         uploads=uploads,
         logs=training.logs,
         rule=config.early_stopping,
         predictor=predictor,
+        ranks=ranks,
     )
     trainer.args.run_name = config.job.name
-    trainer.add_callback(Reports(samples))
-    trainer.add_callback(LearningRate())
+    trainer.add_callback(Reports(samples, ranks))
+    trainer.add_callback(LearningRate(ranks))
     trainer.add_callback(life)
     try:
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
@@ -166,6 +168,15 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     finally:
         uploads.close()
     return progress, life.stopped
+
+
+def _resumed(training: _Training, folder: Path, total: int) -> tuple[Path | None, Progress, int]:
+    if training.resumable is None:
+        return None, training.progress, 0
+    found = resume(training.resumable, folder, training.config.scoring, training.progress, training.base, total)
+    # What this process logged after that checkpoint, it will log again.
+    copy_event_files(folder, training.logs)
+    return found
 
 
 def _ended_early(config: Config, progress: Progress, total: int) -> bool:
@@ -191,6 +202,12 @@ def _totals(training: _Training, total: int, warmup: int, predictor: Predictor |
         notes.append(f"warm-up of {asked} steps was clamped to the run's {total}")
     if predictor is not None:
         notes.append(predictor.note())
+    processes, samples = training.ranks.count, samples_of(parameters, training.ranks.count)
+    if processes > 1:
+        notes.append(
+            f"{training.finetune.distribution.strategy}: {processes} processes, so a step is "
+            f"{parameters.per_device_train_batch_size} x {processes} x {parameters.gradient_accumulation_steps} = {samples} rows"
+        )
     notes.append(f"parameters: {parameters}, warm-up of {warmup} steps")
     for note in notes:
         print(note, flush=True)  # noqa: T201
@@ -200,6 +217,8 @@ def _totals(training: _Training, total: int, warmup: int, predictor: Predictor |
             "totalSteps": total,
             "evaluationEverySteps": every,
             "requestedEvaluationEverySteps": wanted,
+            "processes": processes,
+            "samplesPerStep": samples,
             "checkpointEverySteps": (config.checkpoints and config.checkpoints.every_steps) or every,
             "notes": notes,
         }

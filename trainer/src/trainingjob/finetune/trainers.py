@@ -16,9 +16,17 @@ from trainingjob.finetune.callbacks import make_callbacks
 from trainingjob.finetune.lora import adapter
 from trainingjob.finetune.model import load_reward_model, precision
 from trainingjob.finetune.parameters import FineTuneConfig, Parameters
+from trainingjob.finetune.ranks import Ranks
 from trainingjob.finetune.reward import reward_functions
 from trainingjob.finetune.rows import Row
 from trainingjob.finetune.trackers import make_trackers
+
+_PATIENCE_SECONDS = 24 * 3600
+# Whole weights and the whole optimizer in each checkpoint, so that any number of processes goes on from it.
+_SHARDED: dict[str, Any] = {
+    "fsdp": True,
+    "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT", "auto_wrap_policy": "TRANSFORMER_BASED_WRAP"},
+}
 
 
 def total_steps(trainer: Any) -> int:
@@ -35,8 +43,9 @@ def warmup_steps(parameters: Parameters, total: int) -> int:
     return min(wanted, total)
 
 
-def common_arguments(config: FineTuneConfig, folder: Path) -> dict[str, Any]:
-    """What every method's configuration of TRL takes. When to evaluate, save and stop is not the library's to decide."""
+def common_arguments(config: FineTuneConfig, folder: Path, *, together: bool = False) -> dict[str, Any]:
+    """What every method's configuration of TRL takes. When to evaluate, save and stop is not the library's to decide.
+    `together`: this process is one of those that torchrun started."""
     parameters, computed = config.parameters, precision(config.model)
     return {
         "output_dir": str(folder),
@@ -65,6 +74,9 @@ def common_arguments(config: FineTuneConfig, folder: Path) -> dict[str, Any]:
         # Trackers are given to the trainer as callbacks.
         "report_to": "none",
         "disable_tqdm": True,
+        # Ranks wait for the first one's uploads as long as these take; whether anything moves, the operator watches.
+        "ddp_timeout": _PATIENCE_SECONDS,
+        **(_SHARDED if together and config.distribution.strategy == "FSDP" else {}),
     }
 
 
@@ -85,17 +97,20 @@ def make_trainer(
     held_out: list[Row],
     folder: Path,
     logs: Path,
+    ranks: Ranks,
 ) -> Any:
-    """The trainer of the job's method, with rows as `dataset.prepare` gives them for it. Files of trackers go to `logs`."""
+    """The trainer of the job's method, with rows as `dataset.prepare` gives them for it. Files of trackers go to `logs`; of several
+    processes the first alone has trackers."""
     disable_progress_bars()
-    kind = _KINDS[config.method](common_arguments(config, folder), config)
+    kind = _KINDS[config.method](common_arguments(config, folder, together=ranks.together), config)
+    trackers = make_trackers(config.parameters.report_to, logs) if ranks.first else []
     trainer = kind.trainer(
         model=model,
         args=kind.arguments,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(held_out),
         processing_class=tokenizer,
-        callbacks=[*make_trackers(config.parameters.report_to, logs), *make_callbacks(config.callbacks)],
+        callbacks=[*trackers, *make_callbacks(config.callbacks)],
         peft_config=None if config.lora is None else adapter(config.lora, model),
         **kind.more,
     )
