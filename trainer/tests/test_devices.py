@@ -78,7 +78,7 @@ def test_gpu_where_the_library_can_use_it(family, gpus, builds, how, used, notes
 ON_CPU = [
     ("random_forest", {}, CUDA, "with 2 GPUs idle: scikit-learn trains random_forest on nothing else"),
     ("svm", {}, CUDA, "with 2 GPUs idle: scikit-learn trains svm on nothing else"),
-    ("lightgbm", {}, frozenset(), "with 2 GPUs idle: this build of lightgbm can use none of them"),
+    ("lightgbm", {}, frozenset(), "with 2 GPUs idle: lightgbm as it is installed can use none of them"),
     (
         "catboost",
         {"rsm": 0.5},
@@ -131,7 +131,7 @@ def test_libraries_are_told_their_own_words():
 
 
 def test_libraries_know_no_gpu_where_there_is_none():
-    for family in ("catboost", "keras", "random_forest", "svm"):
+    for family in ("xgboost", "catboost", "keras", "random_forest", "svm"):
         assert family_module(family).builds() == frozenset()
     # OpenCL does not hide what CUDA hides; the build in the package index has no CUDA.
     assert family_module("lightgbm").builds() <= OPENCL
@@ -213,10 +213,38 @@ def test_run_tells_what_it_was_trained_on(tmp_path):
     assert "Trained on CPU." in (tmp_path / "output" / "README.md").read_text()
 
 
-def test_gpu_that_scikit_learn_leaves_idle_is_told(tmp_path, monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        ("random_forest", "scikit-learn trains random_forest on nothing else"),
+        ("xgboost", "xgboost as it is installed can use none of them with this driver"),
+        ("keras", "keras as it is installed can use none of them with this driver"),
+    ],
+)
+def test_gpus_that_are_left_idle_are_told(family, reason, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("PATH", f"{nvidia_smi(tmp_path / 'bin', LISTED)}:{os.environ['PATH']}")
     assert subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout.count("GPU-") == 2
-    done = run(tmp_path, config_for(tmp_path, "random_forest_regression", "diabetes"))
+    monkeypatch.setattr(family_module(family), "builds", lambda: frozenset())
+    done = run(tmp_path, config_for(tmp_path, f"{family}_regression", "diabetes"))
     (totals,) = of_type(done.events, "totals")
-    assert any(note.startswith("trained on the CPU, with 2 GPUs idle: scikit-learn") for note in totals["notes"])
+    wanted = f"trained on the CPU, with 2 GPUs idle: {reason}; CPU candidates do the same for less"
+    assert wanted in totals["notes"]
+    assert done.metrics["device"] == {"used": ["CPU"], "notes": [wanted]}
+
+
+def test_models_of_folds_are_trained_where_the_run_is(tmp_path, monkeypatch):
+    devices: list[Device] = []
+    module = family_module("xgboost")
+    begin = module.begin
+
+    def noted(problem, model):
+        devices.append(problem.device)
+        return begin(problem, model)
+
+    monkeypatch.setattr(module, "begin", noted)
+    config = with_parameters(demo_config(tmp_path), nEstimators=3)
+    config["trainer"]["tabular"]["dataset"]["folds"] = 2
+    run(tmp_path, config)
+    assert len(devices) == 3
+    assert {device.notes for device in devices} == {("trained on the CPU: no NVIDIA GPU is here",)}

@@ -56,7 +56,7 @@ def choose(
     if family in _ALONE:
         return _idle(here, f"scikit-learn trains {family} on nothing else")
     if not seen.builds:
-        return _idle(here, f"this build of {family} can use none of them")
+        return _idle(here, f"{family} as it is installed can use none of them with this driver")
     changed: dict[str, Any] = {}
     notes: list[str] = []
     if family == "catboost":

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from trainingjob.datafile import bad_data
 from trainingjob.exitcodes import TrainingError
 from trainingjob.tabular.data.pipeline import fit
 from trainingjob.tabular.data.split import Rows
-from trainingjob.tabular.families.family import FamilyModule, Problem, Sample
+from trainingjob.tabular.families.family import FamilyModule, Sample
 from trainingjob.tabular.pace import pace_of
 from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.prepare import Prepared, balanced
@@ -141,7 +141,10 @@ def _fold(
     train, test = (pipeline.transform(table.features, rows) for rows in parts)
     weight = balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
     sample = Sample(train.x, y[train.kept], weight)
-    problem = Problem(tabular.task, len(prepared.classes), train.names, train.categorical, tabular.parameters, sample)
+    # As the run itself: on its device.
+    problem = replace(
+        prepared.problem, names=train.names, categorical=train.categorical, parameters=tabular.parameters, train=sample
+    )
     model = family.begin(problem, None)
     steps = tabular.family.steps
     pace = pace_of(1 if steps is None else tabular.parameters[steps], every, segmented=family.SEGMENTED)

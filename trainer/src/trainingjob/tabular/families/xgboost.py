@@ -1,5 +1,6 @@
 """XGBoost's booster, made so that a run that goes on from a file gives what it would have given without a break."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ _OBJECTIVES = {
 
 
 def builds() -> frozenset[Build]:
-    return frozenset({"CUDA"}) if xgb.build_info().get("USE_CUDA") else frozenset()
+    if not xgb.build_info().get("USE_CUDA"):
+        return frozenset()
+    # Where CUDA does not answer, such as with a driver that is too old, it goes on with the CPU and says so in its configuration alone.
+    rows = xgb.DMatrix(np.arange(8.0).reshape(4, 2), label=np.arange(4.0))
+    booster = xgb.Booster({"device": "cuda"}, [rows])
+    try:
+        booster.update(rows, 0)
+        used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    except xgb.core.XGBoostError:
+        return frozenset()
+    return frozenset({"CUDA"}) if str(used).startswith("cuda") else frozenset()
 
 
 def begin(problem: Problem, model: Path | None) -> "Boosting":
