@@ -1178,6 +1178,14 @@ tokens?: number
  */
 trainedTokens?: number
 /**
+ * Of a table, before any is left out.
+ */
+rows?: number
+/**
+ * Of a table, the target and those that are not used included.
+ */
+columns?: number
+/**
  * Of the file.
  */
 sha256?: string

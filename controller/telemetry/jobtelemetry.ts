@@ -85,6 +85,8 @@ export interface JobTelemetry {
     readonly evalSamples: number;
     readonly tokens?: number;
     readonly trainedTokens?: number;
+    readonly rows?: number;
+    readonly columns?: number;
     readonly sha256: string;
     readonly revision?: string;
   };

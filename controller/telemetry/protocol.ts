@@ -120,6 +120,8 @@ export type AgentEvent = Timed &
         readonly evalSamples: number;
         readonly tokens?: number;
         readonly trainedTokens?: number;
+        readonly rows?: number;
+        readonly columns?: number;
         readonly sha256: string;
         readonly revision?: string;
       }

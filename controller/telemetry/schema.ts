@@ -75,6 +75,8 @@ const events: Readonly<Record<string, object>> = {
     evalSamples: step,
     tokens: step,
     trainedTokens: step,
+    rows: step,
+    columns: step,
     sha256,
     revision: { type: 'string', maxLength: 128 },
   }),

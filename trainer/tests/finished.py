@@ -40,7 +40,8 @@ class Finished:
 
 def lasting(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics without what no two runs have in common."""
-    return {name: value for name, value in metrics.items() if name not in ("training_seconds", "start", "end")}
+    found = {name: value for name, value in metrics.items() if name not in ("training_seconds", "start", "end")}
+    return {**found, "dataset": {name: value for name, value in metrics["dataset"].items() if name != "source"}}
 
 
 def run(folder: Path, config: dict[str, Any]) -> Finished:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -59,6 +60,12 @@ def test_model_and_data_come_from_the_hub_and_the_card_names_the_commit(server, 
     of_data = server.commit("datasets/acme/talks")
     assert metrics["dataset"]["revision"] == done.of("dataset")[0]["revision"] == of_data
     assert f"{DATA} at commit {of_data}" in (tmp_path / "run" / "output" / "README.md").read_text()
+    lineage = json.loads((tmp_path / "run" / "output" / "manifest.json").read_text())["lineage"]
+    assert (lineage["model"], lineage["dataset"]) == (metrics["model"], metrics["dataset"])
+    assert (lineage["dataset"]["source"], lineage["dataset"]["sha256"]) == (DATA, done.of("dataset")[0]["sha256"])
+    assert lineage["seed"] == {"split": 42, "training": 42}
+    assert lineage["parameters"]["max_steps"] == 4
+    assert lineage["versions"]["trl"] == version("trl")
     # What this library does not read is not paid for.
     assert not list((tmp_path / "cache").rglob("pytorch_model.bin"))
 

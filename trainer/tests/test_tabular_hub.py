@@ -1,11 +1,14 @@
 """A table in a data set at the Hub, by the endpoints that its library calls."""
 
+import json
+
 import pytest
 from huggingface_hub import constants
 
 from tests.demojob import demo_config, of_type
 from tests.finished import run
 from tests.hubserver import HubServer
+from trainingjob.agent.reported import parse_event
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.hub import calls
 
@@ -37,8 +40,10 @@ def test_table_comes_from_the_hub_and_its_commit_is_told(server, tmp_path, monke
     monkeypatch.setenv("HF_TOKEN", "good")
     done = run(tmp_path, job(server, tmp_path, revision="main"))
     commit = server.commit("datasets/acme/tables")
+    for event in done.events:
+        parse_event(json.dumps(event).encode())
     assert of_type(done.events, "dataset")[0]["revision"] == commit
-    assert done.metrics["dataset_revision"] == commit
+    assert done.metrics["dataset"]["revision"] == commit
     assert f"its commit at the Hub `{commit}`" in (tmp_path / "output" / "README.md").read_text()
 
 

@@ -162,7 +162,10 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "evalSamples": _step,
         "tokens": _optional(_step),
         "trainedTokens": _optional(_step),
+        "rows": _optional(_step),
+        "columns": _optional(_step),
         "sha256": _sha256,
+        "revision": _optional(_text(128)),
     },
     "point": {"step": _step, "epoch": _epoch, "metrics": _metrics, "nonFinite": _non_finite},
     "evaluation": {

@@ -1,7 +1,6 @@
 """The model card: where the model comes from, what it was trained on and how well that went."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from trainingjob.config import Config
@@ -16,8 +15,6 @@ def model_card(config: Config, finetune: FineTuneConfig, step: int, document: di
         for at, found in document["evaluations"].items()
     )
     dataset, model = finetune.dataset, finetune.model
-    parameters = {name: value for name, value in asdict(finetune.parameters).items() if value is not None}
-    lora = None if finetune.lora is None else asdict(finetune.lora)
     commit = document["model"]["revision"]
     revision = f" at commit {commit}" if commit else ""
     data_commit = document["dataset"].get("revision")
@@ -40,8 +37,9 @@ These are the weights of step {step}; the best step by score is {document["bestS
 |---|---|
 | Run | {config.job.namespace}/{config.job.name}, uid {config.job.uid}, run {config.job.run}, specification {config.job.spec_hash} |
 | Samples | {document["dataset"]["trainSamples"]} to train on, {document["dataset"]["evalSamples"]} held out (seed {dataset.seed}) |
-| Parameters | `{json.dumps(parameters)}` |
-| LoRA | `{json.dumps(lora)}` |
+| Parameters | `{json.dumps(document["parameters"])}` |
+| LoRA | `{json.dumps(document["lora"])}` |
+| Libraries | {", ".join(f"{name} {version}" for name, version in document["versions"].items())} |
 | Quantization while training | {finetune.quantization or "none"} |
 
 | Step | Train loss | Eval loss | Score, lower is better |

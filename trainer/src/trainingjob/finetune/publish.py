@@ -4,11 +4,11 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainingjob import reporting
+from trainingjob import __version__, reporting
 from trainingjob.config import Config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.card import model_card
@@ -18,6 +18,7 @@ from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.source import Base
 from trainingjob.keeper import CheckpointKeeper
+from trainingjob.lineage import versions_of
 from trainingjob.progress import Progress
 from trainingjob.result import fetch_best
 from trainingjob.stages import bytes_in, counting, enter, growing
@@ -29,6 +30,9 @@ _STATE = (
     "optimizer.pt", "optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt", "scaler.pt", "trainer_state.json", "scorer.json", "base.json", "training_args.bin",
     MANIFEST, "README.md",
 )  # fmt: skip
+# Of metrics.json: what the manifest says the model was made of.
+_LINEAGE = ("model", "dataset", "method", "parameters", "lora", "quantization", "seed", "versions")
+_PACKAGES = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
 _METRICS, _CARD = _WORDS = ("metrics.json", "README.md")
 
 
@@ -75,7 +79,8 @@ def _store(trained: Trained, uri: str, version: str, folder: Path) -> tuple[int,
     enter("Uploading", uri)
     # Each byte is sent and read back.
     tell = counting("Uploading", "stored and read back", 2 * bytes_in(folder))
-    return step, store_verified(folder, uri, step, version, tell)
+    document = _document(trained, step)
+    return step, store_verified(folder, uri, step, version, tell, {name: document[name] for name in _LINEAGE})
 
 
 def _stored_before(trained: Trained, uri: str, folder: Path) -> tuple[int, str] | None:
@@ -143,19 +148,29 @@ def _write_model(trained: Trained, checkpoint: Path, folder: Path) -> None:
 
 
 def _write_words(trained: Trained, step: int, folder: Path) -> None:
-    progress = trained.progress
+    document = _document(trained, step)
+    (folder / _METRICS).write_text(json.dumps(document, indent=1) + "\n")
+    (folder / _CARD).write_text(model_card(trained.config, trained.finetune, step, document))
+
+
+def _document(trained: Trained, step: int) -> dict[str, Any]:
+    progress, finetune = trained.progress, trained.finetune
     evaluations = {str(at): progress.evaluations[at] | _score(progress, at) for at in sorted(progress.evaluations)}
-    document = {
+    return {
         "step": step,
         "bestStep": progress.tracker.best_step,
-        "model": {"source": trained.finetune.model.source, "revision": trained.base.commit},
-        "dataset": trained.dataset,
+        "model": {"source": finetune.model.source, "revision": trained.base.commit},
+        "dataset": {"source": finetune.dataset.source, **trained.dataset},
+        "method": finetune.method,
+        "parameters": {name: value for name, value in asdict(finetune.parameters).items() if value is not None},
+        "lora": None if finetune.lora is None else asdict(finetune.lora),
+        "quantization": finetune.quantization,
+        "seed": {"split": finetune.dataset.seed, "training": finetune.parameters.seed},
+        "versions": versions_of(_PACKAGES, __version__),
         "training_seconds": progress.training_seconds,
         "start": progress.started_at,
         "evaluations": evaluations,
     }
-    (folder / _METRICS).write_text(json.dumps(document, indent=1) + "\n")
-    (folder / _CARD).write_text(model_card(trained.config, trained.finetune, step, document))
 
 
 def _score(progress: Progress, step: int) -> dict[str, float]:

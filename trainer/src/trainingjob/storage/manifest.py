@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.address import store_at
@@ -21,9 +22,16 @@ class Damaged(TrainingError):
         super().__init__(ExitCode.ARTIFACTS, message)
 
 
-def store_verified(source: Path, uri: str, step: int, version: str, tell: Tell = tell_nobody) -> str:
+def store_verified(
+    source: Path,
+    uri: str,
+    step: int,
+    version: str,
+    tell: Tell = tell_nobody,
+    lineage: Mapping[str, Any] | None = None,
+) -> str:
     """Stores a folder with its manifest, reads every file back and compares. `tell` hears of each file's bytes twice: as they are
-    sent, and when they have been read back.
+    sent, and when they have been read back. `lineage` says in the manifest what the folder was made of.
 
     Returns:
         SHA-256 of the manifest, in hexadecimal.
@@ -37,6 +45,7 @@ def store_verified(source: Path, uri: str, step: int, version: str, tell: Tell =
         "step": step,
         "createdAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "trainerVersion": version,
+        **({} if lineage is None else {"lineage": lineage}),
     }
     (source / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     store = store_at(uri)

@@ -2,21 +2,21 @@
 
 import csv
 import json
-import platform
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from trainingjob.lineage import dataset_lineage, versions_of
 from trainingjob.progress import Progress, utc
 from trainingjob.storage.manifest import store_verified
 from trainingjob.tabular.data.column import Column
 from trainingjob.tabular.data.split import Rows
+from trainingjob.tabular.data.summary import MOST_COLUMNS, summary_of
 from trainingjob.tabular.families.family import Predictor
 from trainingjob.tabular.folds import CROSS_VALIDATION, Folds
 from trainingjob.tabular.outline import SCHEMA_FILE, schema_of
@@ -84,7 +84,11 @@ def store_output(output: Output, uri: str, version: str) -> str:
             (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_report(folder, metrics, schema, plots, output.trials)
         write_card(folder, metrics, schema, output.task.name, output.tabular.family.library)
-        return store_verified(folder, uri, output.best, version)
+        lineage = {
+            "dataset": {name: value for name, value in metrics["dataset"].items() if name != "summary"},
+            **{name: metrics[name] for name in ("model_type", "parameters", "seed", "versions")},
+        }
+        return store_verified(folder, uri, output.best, version, lineage=lineage)
 
 
 def measured(output: Output, predicted: Predicted, version: str) -> dict[str, Any]:
@@ -122,14 +126,24 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         "device": {"used": progress.devices, "notes": list(prepared.problem.device.notes)},
         "seed": tabular.seed,
         "dataset_sha256": prepared.table.sha256,
-        **({} if prepared.table.revision is None else {"dataset_revision": prepared.table.revision}),
+        "dataset": _dataset(tabular, prepared),
         "lowest_eval_loss": lowest(progress.evaluations),
-        "versions": {
-            "trainingjob": version,
-            "python": platform.python_version(),
-            **{name: version_of(name) for name in sorted({"numpy", "scikit-learn", tabular.family.library, *searches})},
-        },
+        "versions": versions_of(("numpy", "pyarrow", "scikit-learn", tabular.family.library, *searches), version),
         "not_computed": {**absent, **output.folds.absent},
+    }
+
+
+def _dataset(tabular: TabularConfig, prepared: Prepared) -> dict[str, Any]:
+    """What the rows were, before any of them was left out."""
+    table = prepared.table
+    assert table.target is not None
+    columns = (*table.features, table.target)
+    return {
+        **dataset_lineage(tabular.file, table.sha256, table.revision),
+        "rows": table.rows,
+        "columns": table.columns,
+        # Of those that are read: features and target.
+        "summary": [summary_of(column) for column in columns[-MOST_COLUMNS:]],
     }
 
 

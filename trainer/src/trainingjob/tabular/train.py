@@ -58,8 +58,10 @@ def train(config: Config, version: str) -> ExitCode:
     split = prepared.split
     samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
     sizes = {"samples": samples, "trainSamples": len(split.train), "evalSamples": len(split.held_out)}
-    revision = {} if prepared.table.revision is None else {"revision": prepared.table.revision}
-    reporting.emit({"type": "dataset", **sizes, "sha256": prepared.table.sha256, **revision})
+    table = prepared.table
+    found = {"rows": table.rows, "columns": table.columns, "sha256": table.sha256}
+    revision = {} if table.revision is None else {"revision": table.revision}
+    reporting.emit({"type": "dataset", **sizes, **found, **revision})
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     run = _begun(config, tabular, task, family, prepared, keeper)
     if config.resume is not None:

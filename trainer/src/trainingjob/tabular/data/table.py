@@ -40,7 +40,7 @@ class Selection:
 @dataclass(frozen=True)
 class Table:
     """Rows of a file. `lines` says where each row is in it; `place` is what that is called. `revision` is the commit of a file at the
-    Hub."""
+    Hub; `columns` are those of the file."""
 
     source: str
     features: tuple[Column, ...]
@@ -49,6 +49,11 @@ class Table:
     place: str
     sha256: str
     revision: str | None
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.lines)
 
     def where(self, row: int) -> str:
         """Where a row is in its file, for messages."""
@@ -102,6 +107,7 @@ def _read(file: DataFile, source: str, cells: Cells, selection: Selection) -> Ta
         place=cells.place,
         sha256=file.sha256,
         revision=file.revision,
+        columns=len(cells.header),
     )
 
 

@@ -36,7 +36,8 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
     used = [column for column in schema["features"] if column["used"]]
     columns = [f"| {_cell(column['name'])} | {column['type']} |" for column in used]
     rows = metrics["rows"]
-    revision = f", its commit at the Hub `{metrics['dataset_revision']}`" if "dataset_revision" in metrics else ""
+    data = metrics["dataset"]
+    commit = f", its commit at the Hub `{data['revision']}`" if "revision" in data else ""
     parameters = json.dumps(metrics["parameters"], ensure_ascii=False)
     lines = [
         "---",
@@ -58,7 +59,7 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
         *_folds(metrics.get("cross_validation")),
         "## What it was learnt from",
         "",
-        f"{rows['train']} rows; the file's SHA-256 is `{metrics['dataset_sha256']}`{revision}.",
+        f"{rows['train']} of the {data['rows']} rows of `{data['source']}`; the file's SHA-256 is `{data['sha256']}`{commit}.",
         "",
         "| Column | Type |",
         "|---|---|",
