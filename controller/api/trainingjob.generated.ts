@@ -423,6 +423,10 @@ type: ("Numeric" | "Categorical" | "Boolean" | "Date")
  */
 classWeight: ("None" | "Balanced")
 /**
+ * Formats that the model is stored in besides its library's own. ONNX is stored as model.onnx, when onnxruntime predicts the same for the rows that the result is measured on; otherwise an alert ExportFailed says why not.
+ */
+export?: ("ONNX")[]
+/**
  * Searches parameters by Optuna inside the pod. A step is a trial, which trains one model with other parameters; the best one's model is the result. evaluation.everySteps counts rounds of a trial then, and earlyStopping ends single trials.
  */
 search?: {

@@ -125,6 +125,13 @@ WRONG = [
     (set_for("keras_regression", momentum="0.9"), "momentum: goes with optimizer sgd, not with adam; leave it out"),
     (set_for("keras_regression", nEstimators=5), "nEstimators: is a parameter of xgboost, lightgbm and random_forest"),
     (of("keras_regression", preprocessing={"imputing": "Native"}), "imputing: keras cannot train on missing values"),
+    (of("xgboost_regression", export=["onnx"]), 'export: must be a list of ONNX, and holds "onnx"'),
+    (of("xgboost_regression", export=["ONNX", "ONNX"]), "export: names ONNX twice; name each format once"),
+    (of("xgboost_regression", export="ONNX"), "export: must be a list of texts"),
+    (
+        of("catboost_regression", export=["ONNX"], preprocessing={"encoding": "Native"}),
+        "export: CatBoost writes no ONNX of a model with categories; write preprocessing.encoding: OneHot or Ordinal",
+    ),
     (of("xgboost_regression", classWeight="Balanced"), "classWeight: goes with a classification"),
 ]
 
@@ -240,6 +247,7 @@ def test_resource_and_trainer_know_the_same_fields():
         "preprocessing",
         "classWeight",
         "search",
+        "export",
         "parameters",
     }
     assert set(properties["parameters"]["properties"]) == set(owners())

@@ -121,6 +121,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "preprocessing.scaling": ({}, {"preprocessing": {"scaling": "Robust"}}),
     "preprocessing.columnTypes": ({}, {"preprocessing": {"columnTypes": [{"name": "code", "type": "Categorical"}]}}),
     "classWeight": ({}, {"classWeight": "Balanced"}),
+    "export": ({}, {"export": ["ONNX"]}),
     # A grid has what is named, the others the family's ranges besides.
     "search.sampler": (
         {"search": {"trials": 3, "space": [{"name": "maxDepth", "choices": [1, 2, 3]}]}},

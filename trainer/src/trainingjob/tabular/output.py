@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainingjob import reporting
 from trainingjob.lineage import dataset_lineage, versions_of
 from trainingjob.progress import Progress, utc
 from trainingjob.storage.manifest import store_verified
@@ -75,6 +76,8 @@ def store_output(output: Output, uri: str, version: str) -> str:
         predicted = output.model.predict(prepared.test.x)
         write_predictions(folder / PREDICTIONS_FILE, predicted, prepared.classes)
         metrics = measured(output, predicted, version)
+        if "ONNX" in output.tabular.export:
+            _export(output, predicted, folder, metrics)
         plots, absent = draw(prepared, output.evaluations, output.rounds, output.model, predicted, metrics)
         if output.trials and output.tabular.search is not None:
             plots.append(search_history(output.trials, output.best))
@@ -89,6 +92,19 @@ def store_output(output: Output, uri: str, version: str) -> str:
             **{name: metrics[name] for name in ("model_type", "parameters", "seed", "versions")},
         }
         return store_verified(folder, uri, output.best, version, lineage=lineage)
+
+
+def _export(output: Output, predicted: Predicted, folder: Path, metrics: dict[str, Any]) -> None:
+    # Imported here: only who exports needs what it takes.
+    from trainingjob.tabular.onnxexport import write_onnx
+
+    made = write_onnx(output.tabular, output.prepared, output.model, output.model_path, predicted, folder)
+    if made.found is not None:
+        metrics["onnx"] = made.found
+        return
+    metrics["not_computed"]["onnx"] = made.reason
+    message = f"model.onnx is not stored, as {made.reason}; the model itself is"
+    reporting.emit({"type": "alert", "name": "ExportFailed", "severity": "Warning", "message": message})
 
 
 def measured(output: Output, predicted: Predicted, version: str) -> dict[str, Any]:

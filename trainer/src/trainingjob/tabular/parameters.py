@@ -17,6 +17,7 @@ MOST_FOLDS = 20
 _FOLD_BYTES = 10
 
 ClassWeight = Literal["None", "Balanced"]
+Export = Literal["ONNX"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TabularConfig:
     parameters: Values
     search: SearchConfig | None = None
     folds: int | None = None
+    export: tuple[Export, ...] = ()
 
     @property
     def source(self) -> str:
@@ -94,6 +96,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         parameters=parameters,
         search=None if search is None else parse_search(search, family, given, idle),
         folds=folds,
+        export=_exports(fields),
     )
     fields.close()
     _check(config)
@@ -121,6 +124,20 @@ def _dataset(value: Any) -> tuple[DataSource, float, float, int, int | None]:
     return file, eval_split, test_split, seed, folds
 
 
+def _exports(fields: Fields) -> tuple[Export, ...]:
+    """Other formats that the model is stored in besides its library's own."""
+    known = get_args(Export)
+    found = fields.texts("export")
+    for place, name in enumerate(found):
+        if name not in known:
+            raise invalid(
+                f'{fields.path("export")}: must be a list of {", ".join(known)}, and holds "{name}".{nearest(name, known)}'
+            )
+        if name in found[:place]:
+            raise invalid(f"{fields.path('export')}: names {name} twice; name each format once")
+    return tuple(name for name in known if name in found)
+
+
 def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
     value = fields.get(name)
     if value is None:
@@ -138,6 +155,10 @@ def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
 def _check(config: TabularConfig) -> None:
     """What goes together."""
     where = "trainer.tabular"
+    if "ONNX" in config.export and config.family.name == "catboost" and config.preprocessing.encoding == "Native":
+        raise invalid(
+            f"{where}.export: CatBoost writes no ONNX of a model with categories; write preprocessing.encoding: OneHot or Ordinal"
+        )
     if config.class_weight != "None" and config.task == "regression":
         raise invalid(f"{where}.classWeight: goes with a classification; leave it out for {config.model_type}")
     if config.target in config.excluded:

@@ -20,6 +20,7 @@ from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
 from trainingjob.storage.manifest import Damaged
 from trainingjob.tabular.devices import Seen, choose, gpus_here, held
+from trainingjob.tabular.exportable import check_exportable
 from trainingjob.tabular.families.family import FamilyModule, Trainable, family_module
 from trainingjob.tabular.folds import check_folds, cross_validated
 from trainingjob.tabular.hyperparameters import default_values
@@ -55,6 +56,7 @@ def train(config: Config, version: str) -> ExitCode:
     family = family_module(tabular.family.name)
     prepared = _on_device(prepare(tabular, task), tabular, family)
     check_folds(tabular, prepared)
+    check_exportable(tabular, prepared)
     split = prepared.split
     samples = len(split.train) + len(split.held_out) + (len(split.test) if split.has_test else 0)
     sizes = {"samples": samples, "trainSamples": len(split.train), "evalSamples": len(split.held_out)}

@@ -32,6 +32,11 @@ class Fitted:
     def __init__(self, model: Any, ask: Ask, importance: Importance) -> None:
         self._model, self._ask, self._importance = model, ask, importance
 
+    @property
+    def own(self) -> Any:
+        """The model as the library knows it."""
+        return self._model
+
     def predict(self, x: Floats) -> Predicted:
         return self._ask(self._model, x)
 

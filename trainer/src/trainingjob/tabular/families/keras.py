@@ -98,6 +98,11 @@ class Network:
         torch.set_num_threads(threads())
         self._model, self._task, self._place = model, task, place
 
+    @property
+    def own(self) -> Any:
+        """The network as Keras knows it."""
+        return self._model
+
     def predict(self, x: Floats) -> Predicted:
         parts = []
         with torch.no_grad(), keras.device(self._place):

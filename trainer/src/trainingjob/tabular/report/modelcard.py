@@ -78,9 +78,19 @@ def write_card(folder: Path, metrics: Mapping[str, Any], schema: Mapping[str, An
         "    trainingjob predict --model FOLDER --data FILE.csv --output predictions.csv",
         "",
         f"`{schema['model_file']}` is in {library}'s own format, `pipeline.json` turns columns into its inputs, and `schema.json` names both.",
+        *_onnx(metrics.get("onnx")),
         "Nothing in this folder runs code when it is loaded.",
     ]
     (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _onnx(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    return [
+        f"`{found['file']}` is the same model as ONNX: `{found['input']['name']}` takes the inputs that `schema.json` lists, in that order, as "
+        f"{found['input']['type']}; on {found['rows_compared']} rows its predictions differed by {found['max_difference']:.2g} at most.",
+    ]
 
 
 def _folds(found: Mapping[str, Any] | None) -> list[str]:
