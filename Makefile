@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install finetune demo types methods test chaos stories mutants generate format
+.PHONY: install finetune demo types methods test test-gpu chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -35,6 +35,11 @@ methods: finetune
 test: install
 	@./trainer/install.sh finetune lightning
 	@exec node test/all.ts
+
+# What needs a GPU: half precision, quantised weights, several processes on CUDA. Without a GPU it says how many tests were skipped.
+test-gpu: install
+	@./trainer/install.sh finetune
+	@cd trainer && exec ../$(PYTHON_BIN)/python -m pytest tests_gpu --no-header --no-summary
 
 # Every scenario, disturbed at every write and event in every way, against its undisturbed run. A sample of it is in make test.
 chaos: install
