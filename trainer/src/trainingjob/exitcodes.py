@@ -1,5 +1,8 @@
 """Exit codes of trainer and agent, and the reasons they stand for in a job's status."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -36,3 +39,19 @@ class TrainingError(Exception):
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+_NAMED = re.compile(r"\bspec\.[a-z]|\b(trainer\.(fineTune|tabular|custom)|checkpoints|output|storage)\.[a-z]\w*:")
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """Puts the field of a job that a person would change before the words of a TrainingError that name none."""
+    try:
+        yield
+    except TrainingError as error:
+        words = str(error)
+        if not _NAMED.search(words):
+            # Its kind says more than its code to some who catch it.
+            error.args = (f"{field}: {words}",)
+        raise

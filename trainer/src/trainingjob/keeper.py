@@ -10,13 +10,14 @@ from pathlib import Path
 
 from trainingjob import reporting
 from trainingjob.config import Checkpoints
-from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.exitcodes import ExitCode, TrainingError, naming
 from trainingjob.progress import Progress
 from trainingjob.resuming import MOST_CHECKPOINTS, Resumable
 from trainingjob.storage.address import store_at
 from trainingjob.storage.manifest import MANIFEST, store_verified
 from trainingjob.told import Told
 
+_FIELD = "spec.checkpoints.uri"
 _SETTLE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _NAME = re.compile(r"checkpoint-([0-9]{1,15})")
@@ -32,7 +33,8 @@ class CheckpointKeeper:
         self._version = version
         self._store = store_at(self._folder_uri)
         # Steps with the SHA-256 of their manifests; None where an earlier attempt got no further than a part.
-        self._stored = self._found()
+        with naming(_FIELD):
+            self._stored = self._found()
         self._told = Told({step for step, sha in self._stored.items() if sha is not None}, self._report)
         # What of the stored is needed and may wait to be told. Uploads come here from a thread of their own.
         self._needed: dict[int, str] = {}
@@ -76,7 +78,8 @@ class CheckpointKeeper:
 
     def store(self, folder: Path, step: int, progress: Progress) -> None:
         """Stores what lies in a folder, progress included, as `save` does."""
-        sha = store_verified(folder, self.uri(step), step, self._version)
+        with naming(_FIELD):
+            sha = store_verified(folder, self.uri(step), step, self._version)
         with self._lock:
             self._stored[step] = sha
             self._told.forget(step)

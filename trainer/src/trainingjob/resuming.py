@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
+from trainingjob.exitcodes import naming
 from trainingjob.fields import Fields, invalid, shown
 from trainingjob.storage.manifest import Damaged, fetch_verified
 
@@ -80,7 +81,8 @@ def take_first_good(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            fetch_verified(checkpoint.uri, folder, checkpoint.manifest_sha256)
+            with naming("spec.checkpoints.uri"):
+                fetch_verified(checkpoint.uri, folder, checkpoint.manifest_sha256)
             fits(checkpoint)
         except Damaged as error:
             rejected.append({"uri": checkpoint.uri, "reason": str(error)[:1000]})

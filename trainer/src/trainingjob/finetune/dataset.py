@@ -5,6 +5,7 @@ from typing import Any
 
 from trainingjob import reporting
 from trainingjob.datafile import DataFile, bad_data, data_file
+from trainingjob.exitcodes import naming
 from trainingjob.fields import invalid
 from trainingjob.finetune import pairs, prompts
 from trainingjob.finetune.formats import Format, convert
@@ -54,10 +55,11 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepa
         TrainingError: exit code 3, naming the row that is wrong and what was expected; exit code 6 when storage does not answer.
     """
     source, parameters = config.dataset.source, config.parameters
-    found, rows, file = _read(config.dataset, config.method)
-    enter("Tokenizing", source)
-    done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
-    split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
+    with naming(config.dataset.file.named_by):
+        found, rows, file = _read(config.dataset, config.method)
+        enter("Tokenizing", source)
+        done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
+        split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
     train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
     at_once = parameters.per_device_train_batch_size * processes
     if at_once > len(train):

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainingjob import __version__, reporting
 from trainingjob.config import Config
-from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.exitcodes import ExitCode, TrainingError, naming
 from trainingjob.finetune.card import model_card
 from trainingjob.finetune.eventfiles import copy_event_files, is_event_file
 from trainingjob.finetune.hubpublish import hub_repository
@@ -80,7 +80,8 @@ def _store(trained: Trained, uri: str, version: str, folder: Path) -> tuple[int,
     # Each byte is sent and read back.
     tell = counting("Uploading", "stored and read back", 2 * bytes_in(folder))
     document = _document(trained, step)
-    return step, store_verified(folder, uri, step, version, tell, {name: document[name] for name in _LINEAGE})
+    with naming("spec.output.uri"):
+        return step, store_verified(folder, uri, step, version, tell, {name: document[name] for name in _LINEAGE})
 
 
 def _stored_before(trained: Trained, uri: str, folder: Path) -> tuple[int, str] | None:

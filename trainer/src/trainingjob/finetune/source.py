@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainingjob.exitcodes import naming
 from trainingjob.fields import invalid
 from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.parameters import ModelSource
@@ -27,7 +28,8 @@ def base_model(model: ModelSource) -> Base:
         TrainingError: exit code 2, when there is no model at the address; exit code 6, when the Hub does not answer.
     """
     if model.source.startswith(SCHEME):
-        found = model_at_hub(model.source, model.revision)
+        with naming("spec.trainer.fineTune.model.source"):
+            found = model_at_hub(model.source, model.revision)
         base = Base(found.path, found.commit)
     else:
         base = Base(local_path(model.source), None)

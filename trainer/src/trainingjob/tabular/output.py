@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
+from trainingjob.exitcodes import naming
 from trainingjob.lineage import dataset_lineage, versions_of
 from trainingjob.progress import Progress, utc
 from trainingjob.storage.manifest import store_verified
@@ -91,7 +92,8 @@ def store_output(output: Output, uri: str, version: str) -> str:
             "dataset": {name: value for name, value in metrics["dataset"].items() if name != "summary"},
             **{name: metrics[name] for name in ("model_type", "parameters", "seed", "versions")},
         }
-        return store_verified(folder, uri, output.best, version, lineage=lineage)
+        with naming("spec.output.uri"):
+            return store_verified(folder, uri, output.best, version, lineage=lineage)
 
 
 def _export(output: Output, predicted: Predicted, folder: Path, metrics: dict[str, Any]) -> None:
