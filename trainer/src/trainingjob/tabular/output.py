@@ -79,7 +79,7 @@ def store_output(output: Output, uri: str, version: str) -> str:
         metrics = measured(output, predicted, version)
         if "ONNX" in output.tabular.export:
             _export(output, predicted, folder, metrics)
-        plots, absent = draw(prepared, output.evaluations, output.rounds, output.model, predicted, metrics)
+        plots, absent = draw(output.task, prepared, output.evaluations, output.rounds, output.model, predicted, metrics)
         if output.trials and output.tabular.search is not None:
             plots.append(search_history(output.trials, output.best))
             write_search(folder, output.tabular.search, list(output.trials), best_trial=output.best)
@@ -125,6 +125,7 @@ def measured(output: Output, predicted: Predicted, version: str) -> dict[str, An
         "score": progress.scores[output.best],
         "steps_evaluated": len(progress.evaluations),
         **steps,
+        **({"epochs_trained": max(output.evaluations)} if tabular.family.steps == "epochs" else {}),
         **_searched(output),
         "measured_on": "test" if split.has_test else "evaluation",
         "rows": {

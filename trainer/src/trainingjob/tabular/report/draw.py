@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from trainingjob.tabular.families.family import Predictor
+from trainingjob.tabular.importance import permuted
 from trainingjob.tabular.predicted import Predicted
 from trainingjob.tabular.prepare import Prepared
 from trainingjob.tabular.report.plots import (
@@ -18,9 +19,11 @@ from trainingjob.tabular.report.plots import (
     residuals,
     roc,
 )
+from trainingjob.tabular.tasks.task import Task
 
 
 def draw(
+    task: Task,
     prepared: Prepared,
     evaluations: Mapping[int, Mapping[str, float]],
     best: int,
@@ -48,9 +51,6 @@ def draw(
         plots.append(learning_curve(evaluations, best))
     else:
         absent["learning_curve"] = "there was one evaluation only"
-    found = model.importance()
-    if found is None:
-        absent["feature_importance"] = "the library has no such measure for this model"
-    else:
-        plots.append(importance(*found, prepared.problem.names))
+    found = model.importance() or permuted(task, model, prepared.test, metrics["seed"])
+    plots.append(importance(*found, prepared.problem.names))
     return plots, absent

@@ -103,7 +103,7 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> Plot:
 
 
 def importance(measure: str, values: Floats, names: Sequence[str]) -> Plot:
-    """The inputs that count most, by the library's own measure."""
+    """The inputs that count most, by the library's own measure, or by what a shuffle of their values costs."""
     order = np.argsort(values)[-_MOST_BARS:]
 
     def draw(axes: Any) -> None:
