@@ -166,9 +166,10 @@ async function run(): Promise<boolean> {
     display.line(`  ${use(`get tj -A -o wide`)}`);
     display.line(`  ${use(`describe tj ${name}`)}`);
     display.line(`  curl -s http://127.0.0.1:${metricsPort}/metrics | grep ^trainingjob_`);
-    display.line(
-      `  curl -s -H "Authorization: Bearer $(${use('create token reader')})" http://127.0.0.1:${telemetryPort}/v1/jobs/${uid}/evaluations`,
-    );
+    for (const what of ['evaluations', 'predictions'])
+      display.line(
+        `  curl -s -H "Authorization: Bearer $(${use('create token reader')})" http://127.0.0.1:${telemetryPort}/v1/jobs/${uid}/${what}`,
+      );
     display.line(
       `  operator: pid ${operator.child.pid}, log ${logPath}; start it again after killing it: sh ${restart}`,
     );

@@ -221,6 +221,7 @@ describe('fine-tuning in a pod', () => {
       run: {
         runtime: { name: 'sft-standard' },
         defaults: {
+          predictions: { enabled: true, sampleCount: 5, maxNewTokens: 256, temperature: '0', seed: 42 },
           trainer: {
             fineTune: {
               parameters: { learningRate: '2e-4', gradientAccumulationSteps: 8, packing: true, weightDecay: '0.01' },

@@ -45,6 +45,7 @@ const scoring = fc.constantFrom(
 const runPolicy = some({ backoffLimit: count, startDeadlineSeconds: count, activeDeadlineSeconds: count });
 const watchdog = some({ heartbeatTimeoutSeconds: count, deadManSeconds: count });
 const evaluation = fc.record({ everySteps: count });
+const predictions = some({ enabled: fc.boolean(), sampleCount: count, seed: count });
 
 /** Members that are undefined are not there: a resource comes as JSON. */
 const json = <T>(value: T): T => frozen(JSON.parse(JSON.stringify(value)) as T);
@@ -57,6 +58,7 @@ const runtimes = fc
     evaluation: maybe(evaluation),
     checkpoints: maybe(keep),
     scoring: maybe(scoring),
+    predictions: maybe(predictions),
     runPolicy: maybe(runPolicy),
     watchdog: maybe(watchdog),
   })
@@ -99,6 +101,7 @@ const jobs = fc
     evaluation: maybe(evaluation),
     checkpoints: maybe(keep.map((rest) => ({ uri: 'file:///volume/c', ...rest }))),
     scoring: maybe(scoring),
+    predictions: maybe(predictions),
     runPolicy: maybe(runPolicy),
     watchdog: maybe(watchdog),
   })
@@ -154,6 +157,10 @@ describe('what a job comes to', () => {
             fineTune.parameters?.learningRate ??
               theirs?.parameters?.learningRate ??
               fineTuneDefaults[fineTune.method].learningRate,
+          );
+          const asked = job.predictions ?? words.predictions;
+          expect(result.predictions).toEqual(
+            asked && { ...ownDefaults.predictions, ...words.predictions, ...job.predictions },
           );
         }
         expect(result.checkpoints === undefined).toBe(job.checkpoints === undefined);
