@@ -62,6 +62,7 @@ export function trainerConfig(
     output: outputOf(spec.output),
     storage: {
       ...storedAt(job),
+      ...(spec.trainer.fineTune && { cache: cacheOf(spec.compute.networkVolume) }),
       ...(spec.storage?.s3 && { s3: spec.storage.s3 }),
       ...(Object.keys(secrets.keys).length > 0 && { keys: secrets.keys }),
     },
@@ -71,6 +72,11 @@ export function trainerConfig(
     agent: durations,
     resume,
   };
+}
+
+/** What attempts and jobs on one volume need alike; without a volume, what one pod needs again. */
+function cacheOf(volume: ResolvedJob['spec']['compute']['networkVolume']): string {
+  return volume ? `file://${volume.mountPath}/.trainingjob/cache` : 'file:///tmp/trainingjob-cache';
 }
 
 function trainerOf({ fineTune, tabular, custom }: ResolvedJob['spec']['trainer']): Config['trainer'] {

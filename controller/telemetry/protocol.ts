@@ -23,6 +23,8 @@ export interface Config {
   readonly storage: {
     readonly checkpoints: string | null;
     readonly output: string | null;
+    /** A folder in the pod for what other attempts and jobs may need as well. */
+    readonly cache?: string;
     /** How buckets are reached; Amazon's by default. */
     readonly s3?: { readonly endpoint?: string; readonly region?: string; readonly pathStyle?: boolean };
     /** AWS_* variables by the address, and all below it, that they open instead of those in `env`. */

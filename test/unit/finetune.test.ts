@@ -56,6 +56,18 @@ test('the trainer gets every word of fineTune and what stands behind it, but not
   });
 });
 
+test('what jobs of one volume need alike lies on the volume, and in the pod where there is none', () => {
+  const placeOf = (compute: TrainingJobSpec['compute']) => {
+    const { job } = snapshot({ spec: { ...fromBucket, compute } });
+    return trainerConfig(job, { env: {}, secretEnv: [], keys: {} }, durations, null).storage.cache;
+  };
+  const { networkVolume: _none, ...compute } = spec.compute;
+  expect(placeOf({ ...compute, networkVolume: { id: 'nv', mountPath: '/data' } })).toBe(
+    'file:///data/.trainingjob/cache',
+  );
+  expect(placeOf(compute)).toBe('file:///tmp/trainingjob-cache');
+});
+
 test('a Secret of the data that is missing is named with its field', async () => {
   const { job } = snapshot({ spec: fromBucket });
   const secrets = {

@@ -50,11 +50,12 @@ class Checkpoints:
 class Storage:
     """Folder URIs of this run; None where the job stores nothing of that kind.
 
-    `s3` are variables of the environment; `keys` are those of single addresses.
+    In `cache` lies what other attempts and jobs may need as well. `s3` are variables of the environment; `keys` are those of single addresses.
     """
 
     checkpoints: str | None
     output: str | None
+    cache: str | None
     s3: dict[str, str]
     keys: Keys = field(repr=False)
 
@@ -228,9 +229,10 @@ def _output(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Out
 def _storage(value: Any) -> Storage:
     fields = Fields({} if value is None else value, "storage")
     checkpoints, output = fields.optional_text("checkpoints"), fields.optional_text("output")
+    cache = fields.optional_text("cache")
     s3, keys = parse_s3(fields.get("s3")), parse_keys(fields.get("keys"))
     fields.close()
-    return Storage(checkpoints=checkpoints, output=output, s3=s3, keys=keys)
+    return Storage(checkpoints=checkpoints, output=output, cache=cache, s3=s3, keys=keys)
 
 
 def _scoring(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -> Scoring:

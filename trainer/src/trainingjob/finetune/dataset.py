@@ -1,6 +1,7 @@
 """The data of a run: read, recognised, turned into tokens and split."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainingjob import reporting
@@ -12,6 +13,7 @@ from trainingjob.finetune.formats import Format, convert
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
+from trainingjob.finetune.tokencache import content_key, tokens_by_content
 from trainingjob.finetune.tokens import Tokenized, tokenize
 from trainingjob.stages import enter
 
@@ -48,8 +50,8 @@ class Prepared:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepared:
-    """Reads the data and reports what they are, before the first step.
+def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1, cache: Path | None = None) -> Prepared:
+    """Reads the data and reports what they are, before the first step. `cache`: where tokens are kept for whoever needs the same.
 
     Raises:
         TrainingError: exit code 3, naming the row that is wrong and what was expected; exit code 6 when storage does not answer.
@@ -58,7 +60,11 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepa
     with naming(config.dataset.file.named_by):
         found, rows, file = _read(config.dataset, config.method)
         enter("Tokenizing", source)
-        done = _tokens(config, rows, tokenizer, packed=bool(parameters.packing) and found.name == "text")
+        if config.method == "RLHF":
+            _check_answers(config, rows)
+        done, told = _tokens_kept(
+            config, rows, tokenizer, cache, packed=bool(parameters.packing) and found.name == "text"
+        )
         split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
     train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
     at_once = parameters.per_device_train_batch_size * processes
@@ -69,7 +75,7 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepa
             f"{len(train)} rows to train on; write at most {len(train) // processes}"
         )
     tokens, trained = (sum(done.lengths[index][which] for index in split.train) for which in (0, 1))
-    notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out"]
+    notes = [f"format {found.name}: {len(train)} rows to train on, {len(held_out)} held out", *told]
     answered = config.method == "RLHF"
     if not answered:
         notes.append(f"{trained} of {tokens} tokens are trained on, {trained / tokens:.1%}")
@@ -85,6 +91,20 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1) -> Prepa
     return prepared
 
 
+def _tokens_kept(
+    config: FineTuneConfig, rows: list[Row], tokenizer: Any, cache: Path | None, *, packed: bool
+) -> tuple[Tokenized, list[str]]:
+    parameters = config.parameters
+    how = {
+        "method": config.method,
+        "most": parameters.max_length,
+        "packed": packed,
+        "assistantOnly": parameters.assistant_only_loss,
+    }
+    key = "" if cache is None else content_key(rows, tokenizer, **how)
+    return tokens_by_content(cache, key, rows, lambda: _tokens(config, rows, tokenizer, packed=packed))
+
+
 def _tokens(config: FineTuneConfig, rows: list[Row], tokenizer: Any, *, packed: bool) -> Tokenized:
     source, parameters = config.dataset.source, config.parameters
 
@@ -92,7 +112,6 @@ def _tokens(config: FineTuneConfig, rows: list[Row], tokenizer: Any, *, packed: 
         enter("Tokenizing", f"{row} of {len(rows)} rows")
 
     if config.method == "RLHF":
-        _check_answers(config, rows)
         return prompts.measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)
     if "chosen" in rows[0]:
         return pairs.measure(rows, tokenizer, source=source, most=parameters.max_length, tell=tell)

@@ -34,6 +34,7 @@ from trainingjob.progress import Progress
 from trainingjob.resuming import Resumable
 from trainingjob.scoring.best import BestTracker
 from trainingjob.stages import enter
+from trainingjob.storage.folder import local_path
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def train(config: Config, version: str) -> ExitCode:
     # What one process has found or made, the others need not look for again.
     base = ranks.shared(lambda: base_model(finetune.model))
     tokenizer = load_tokenizer(base.folder, finetune.model)
-    prepared = ranks.shared(lambda: prepare(finetune, tokenizer, ranks.count))
+    cache = None if config.storage.cache is None else local_path(config.storage.cache)
+    prepared = ranks.shared(lambda: prepare(finetune, tokenizer, ranks.count, cache))
     keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
     progress = Progress(BestTracker(config.scoring), prepared.sha256)
     with ranks.folder("logs-") as logs:
