@@ -79,7 +79,10 @@ def store_output(output: Output, uri: str, version: str) -> str:
         metrics = measured(output, predicted, version)
         if "ONNX" in output.tabular.export:
             _export(output, predicted, folder, metrics)
-        plots, absent = draw(output.task, prepared, output.evaluations, output.rounds, output.model, predicted, metrics)
+        unit = "round" if output.trials else "step"
+        plots, absent = draw(
+            output.task, prepared, output.evaluations, output.rounds, output.model, predicted, metrics, unit
+        )
         if output.trials and output.tabular.search is not None:
             plots.append(search_history(output.trials, output.best))
             write_search(folder, output.tabular.search, list(output.trials), best_trial=output.best)

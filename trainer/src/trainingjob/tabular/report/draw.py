@@ -30,6 +30,7 @@ def draw(
     model: Predictor,
     predicted: Predicted,
     metrics: Mapping[str, Any],
+    unit: str,
 ) -> tuple[list[Plot], dict[str, str]]:
     """The plots, and why others are not among them. `evaluations` are the model's own, by round, and `best` is the round it has."""
     plots: list[Plot] = []
@@ -48,7 +49,7 @@ def draw(
             calibration(metrics["calibration"]),
         ]
     if len(evaluations) > 1:
-        plots.append(learning_curve(evaluations, best))
+        plots.append(learning_curve(evaluations, best, unit))
     else:
         absent["learning_curve"] = "there was one evaluation only"
     found = model.importance() or permuted(task, model, prepared.test, metrics["seed"])

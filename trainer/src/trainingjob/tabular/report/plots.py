@@ -28,18 +28,18 @@ class Plot:
     png: bytes
 
 
-def learning_curve(evaluations: Mapping[int, Mapping[str, float]], best: int) -> Plot:
-    """Train and eval loss by step, with the best step marked."""
+def learning_curve(evaluations: Mapping[int, Mapping[str, float]], best: int, unit: str) -> Plot:
+    """Train and eval loss by step, with the best step marked. `unit` is what it is called: steps of a search are trials."""
     steps = sorted(evaluations)
 
     def draw(axes: Any) -> None:
         axes.plot(steps, [evaluations[step]["train/loss"] for step in steps], marker=".", label="train loss")
         axes.plot(steps, [evaluations[step]["eval/loss"] for step in steps], marker=".", label="eval loss")
-        axes.axvline(best, color="0.5", linestyle="--", linewidth=1, label=f"best step, {best}")
-        axes.set(xlabel="step", ylabel="loss")
+        axes.axvline(best, color="0.5", linestyle="--", linewidth=1, label=f"best {unit}, {best}")
+        axes.set(xlabel=unit, ylabel="loss")
         axes.legend()
 
-    return plot_of("learning_curve", "Loss on training and evaluation rows, by step", draw)
+    return plot_of("learning_curve", f"Loss on training and evaluation rows, by {unit}", draw)
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], classes: tuple[str, ...]) -> Plot:
