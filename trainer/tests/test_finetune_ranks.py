@@ -30,6 +30,7 @@ torch.set_num_threads(1)
 TRAINER = Path(__file__).parents[1]
 # Without chance in its layers: ranks draw their own.
 LORA = {"r": 4, "alpha": 8, "dropout": "0"}
+ASKED = {"sampleCount": 3, "maxNewTokens": 6}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def made(tmp_path_factory):
 def alone(made, tmp_path_factory):
     """What one process comes to with steps of four rows."""
     folder = tmp_path_factory.mktemp("alone")
-    return run(folder, config_in(folder, made))
+    return run(folder, config_in(folder, made, predictions=ASKED))
 
 
 def config_in(folder, made, *, rows=4, count=None, callback=None, **members):
@@ -183,7 +184,8 @@ def test_model_in_parts_learns_what_a_whole_one_learns_and_another_number_goes_o
 
 
 def test_two_processes_train_as_one_and_go_on_together_with_half_the_batch(made, alone, tmp_path):
-    done = together(tmp_path / "run", config_in(tmp_path / "run", made, rows=2, count=2, callback="Scarce"))
+    config = config_in(tmp_path / "run", made, rows=2, count=2, callback="Scarce", predictions=ASKED)
+    done = together(tmp_path / "run", config)
     assert done.code == ExitCode.SUCCESS
     (alert,) = done.of("alert")
     assert alert["message"] == (
@@ -197,8 +199,16 @@ def test_two_processes_train_as_one_and_go_on_together_with_half_the_batch(made,
     assert losses(done) == pytest.approx(losses(alone), rel=1e-4)
     assert done.losses() == pytest.approx(alone.losses(), rel=1e-4)
     assert done.of("result")[0]["bestStep"] == alone.of("result")[0]["bestStep"]
+    # One of them answers, what one alone is asked as well.
+    assert asked(done) == asked(alone)
+    for evaluation in done.of("evaluation"):
+        assert "predict/char_error_rate" in evaluation["metrics"]
     ours, theirs = (load_file(each.folder / "output" / "model.safetensors") for each in (done, alone))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in theirs)
+
+
+def asked(done):
+    return [(event["step"], event["sample"], event["prompt"]) for event in done.of("prediction")]
 
 
 def losses(done):

@@ -53,20 +53,31 @@ def learned(done):
     AutoModelForCausalLM.from_pretrained(done.folder / "output")
 
 
+def answered(done):
+    """Two prompts at each evaluation."""
+    assert [event["step"] for event in done.of("prediction")] == [step for step in done.losses() for _ in range(2)]
+    assert all(event["generatedTokens"] > 0 for event in done.of("prediction"))
+
+
+ASKED = {"predictions": {"sampleCount": 2, "maxNewTokens": 8}}
 DTYPES = ["auto", "bfloat16", "float16", "float32"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lora", [LORA, None], ids=["adapter", "all-weights"])
 def test_every_type_to_compute_in(made, tmp_path, dtype, lora):
-    config = config_in(tmp_path, made, lora=lora)
+    config = {**config_in(tmp_path, made, lora=lora), **ASKED}
     config["trainer"]["fineTune"]["model"]["dtype"] = dtype
-    learned(run(tmp_path, config))
+    done = run(tmp_path, config)
+    learned(done)
+    answered(done)
 
 
 @pytest.mark.parametrize("quantization", ["NF4", "Int8"])
 def test_adapter_on_quantised_weights_is_merged_into_whole_ones(made, tmp_path, quantization):
-    learned(run(tmp_path, config_in(tmp_path, made, quantization=quantization)))
+    done = run(tmp_path, {**config_in(tmp_path, made, quantization=quantization), **ASKED})
+    learned(done)
+    answered(done)
 
 
 @pytest.mark.parametrize("optim", ["adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])
@@ -76,8 +87,10 @@ def test_optimizers_that_are_for_gpus(made, tmp_path, optim):
 
 @pytest.mark.parametrize("method", ["CPT", "DPO", "ORPO"])
 def test_other_methods_with_gradient_checkpointing(made, tmp_path, method):
-    done = run(tmp_path, config_in(tmp_path, made, method=method, parameters={"gradientCheckpointing": True}))
+    config = config_in(tmp_path, made, method=method, parameters={"gradientCheckpointing": True})
+    done = run(tmp_path, {**config, **ASKED})
     assert done.code == ExitCode.SUCCESS
+    answered(done)
 
 
 def test_memory_and_use_of_the_gpu_are_reported_in_bytes_and_shares(made, tmp_path):
