@@ -254,6 +254,7 @@ describe('fine-tuning in a pod', () => {
     await rig.create(namespace, 'wrong', { ...spec, trainer: { ...trainer, fineTune } });
     const job = await rig.until(namespace, 'wrong', ({ status }) => status?.completionTime !== undefined, 120_000);
     expect(job.status?.failure).toMatchObject({ reason: 'DataInvalid', exitCode: 3 });
+    expect(job.status?.failure?.message).toContain('spec.trainer.fineTune.dataset.source: file:///volume/');
     expect(job.status?.failure?.message).toContain('row 1 has the members messages, which DPO cannot train on');
   }, 180_000);
 });
