@@ -20,6 +20,7 @@ export function misfit(spec: TrainingJobSpec, words: TrainingRuntimeSpec): strin
     savesMisfit(both) ??
     adapterMisfit(both) ??
     distributionMisfit(both) ??
+    streamMisfit(both) ??
     answersMisfit(both) ??
     scoringMisfit(both) ??
     predictionsMisfit(both)
@@ -57,6 +58,11 @@ function savesMisfit({ checkpoints, evaluation }: ResolvedSpec): string | undefi
 function adapterMisfit({ trainer: { fineTune }, output }: ResolvedSpec): string | undefined {
   if (!fineTune || fineTune.lora || output?.merge === undefined) return undefined;
   return 'and this job have no lora, so there is no adapter to merge; leave spec.output.merge out, or write spec.trainer.fineTune.lora: {}.';
+}
+
+function streamMisfit({ trainer: { fineTune } }: ResolvedSpec): string | undefined {
+  if (fineTune?.dataset.streaming !== true || fineTune.parameters?.maxSteps !== undefined) return undefined;
+  return 'and this job have no maxSteps, and how many rows spec.trainer.fineTune.dataset.streaming comes to is not known before they are read; set spec.trainer.fineTune.parameters.maxSteps.';
 }
 
 function distributionMisfit({ trainer: { fineTune }, compute, predictions }: ResolvedSpec): string | undefined {

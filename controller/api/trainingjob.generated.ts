@@ -112,6 +112,14 @@ seed?: number
  * Rows taken from the beginning; all when absent.
  */
 maxSamples?: number
+/**
+ * Reads rows as they come instead of holding all of them, for SFT and CPT; parameters.maxSteps says how long. Not done when absent.
+ */
+streaming?: boolean
+/**
+ * With streaming: rows that are held at once, from which the next is drawn; 10000 when absent.
+ */
+shuffleBufferSize?: number
 }
 /**
  * Hyper-parameters, named as in transformers and TRL; decimals are strings.

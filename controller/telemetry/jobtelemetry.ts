@@ -80,8 +80,9 @@ export interface JobTelemetry {
   readonly samplesPerStep?: number;
   readonly nextEvaluationStep?: number;
   readonly dataset?: {
-    readonly samples: number;
-    readonly trainSamples: number;
+    /** Neither of the two where rows are read as they come. */
+    readonly samples?: number;
+    readonly trainSamples?: number;
     readonly evalSamples: number;
     readonly tokens?: number;
     readonly trainedTokens?: number;

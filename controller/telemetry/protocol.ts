@@ -117,8 +117,9 @@ export type AgentEvent = Timed &
       }
     | {
         readonly type: 'dataset';
-        readonly samples: number;
-        readonly trainSamples: number;
+        /** Neither of the two where rows are read as they come. */
+        readonly samples?: number;
+        readonly trainSamples?: number;
         readonly evalSamples: number;
         readonly tokens?: number;
         readonly trainedTokens?: number;

@@ -69,7 +69,7 @@ const events: Readonly<Record<string, object>> = {
     samplesPerStep: step,
     notes: { type: 'array', maxItems: 20, items: shortText },
   }),
-  dataset: event('dataset', ['samples', 'trainSamples', 'evalSamples', 'sha256'], {
+  dataset: event('dataset', ['evalSamples', 'sha256'], {
     samples: step,
     trainSamples: step,
     evalSamples: step,

@@ -51,6 +51,9 @@ describe('what stands behind a fine-tuning job', () => {
       'optim adafactor',
     );
     expect(why({ distribution: { strategy: 'FSDP' } })).toBeUndefined();
+    const dataset = { source: 'file:///volume/rows.jsonl', streaming: true };
+    expect(why({}, { dataset })).toContain('no maxSteps');
+    expect(why({ parameters: { maxSteps: 10 } }, { dataset })).toBeUndefined();
   });
 
   test("the adapter and the quantisation of a runtime are the job's where it says nothing", () => {

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import yaml
 from transformers import TrainerCallback
 
 from tests import finetunejob  # noqa: F401
+from trainingjob.datafile import data_file
 from trainingjob.exitcodes import TrainingError
 from trainingjob.finetune import demo
-from trainingjob.finetune.dataset import prepare
+from trainingjob.finetune.dataset import prepare, prepare_stream
 from trainingjob.finetune.model import load_model, load_tokenizer
 from trainingjob.finetune.parameters import parse_finetune
 from trainingjob.finetune.processes import wanted_processes
@@ -88,7 +90,9 @@ def bases(tmp_path_factory):
         for method in demo.ROWS
     }
     whole = {name: value for name, value in configurations["SFT"].items() if name != "lora"}
-    return place, configurations | {"whole": whole}
+    steps = with_field(configurations["SFT"], "parameters.maxSteps", 5)
+    stream = with_field(steps, "dataset.streaming", True)
+    return place, configurations | {"whole": whole, "steps": steps, "stream": stream}
 
 
 def with_field(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -107,7 +111,9 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
         config = parse_finetune(value)
         base = base_model(config.model).folder
         tokenizer = load_tokenizer(base, config.model)
-        prepared = prepare(config, tokenizer)
+        streaming = config.dataset.shuffle_buffer_size is not None
+        with data_file(config.dataset.file) as file:
+            prepared = prepare_stream(config, tokenizer, file) if streaming else prepare(config, tokenizer)
         model = load_model(base, config)
         kind, dtype = type(model).__name__, str(model.dtype)
         quantised = (getattr(model, "is_loaded_in_4bit", False), getattr(model, "is_loaded_in_8bit", False))
@@ -128,7 +134,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     ]
     steps = total_steps(trainer)
     arguments = {name: repr(entry) for name, entry in trainer.args.to_dict().items() if name not in _PLACES}
-    rows = [trainer.train_dataset.to_list(), trainer.eval_dataset.to_list()]
+    rows = [list(islice(trainer.train_dataset, 40)), trainer.eval_dataset.to_list()]
     callbacks = [each.__class__.__name__ for each in trainer.callback_handler.callbacks]
     warmup = warmup_steps(config.parameters, steps)
     schedule = library_kwargs(config.parameters.lr_scheduler_type, config.parameters.lr_scheduler_kwargs, steps, warmup)
@@ -140,8 +146,9 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
     ]  # fmt: skip
 
 
-# The last is SFT of all weights.
+# Then SFT of all weights, of a number of steps, and of rows that are read as they come.
 SFT, DPO, RLHF, WHOLE = "SFT", "DPO", "RLHF", "whole"
+STEPS, STREAM = "steps", "stream"
 CHANGES: dict[str, tuple[str, Any]] = {
     "method": (DPO, "ORPO"),
     "model.source": (SFT, "PLACE/other"),
@@ -156,6 +163,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "dataset.evalSplit": (SFT, "0.5"),
     "dataset.seed": (SFT, 7),
     "dataset.maxSamples": (SFT, 10),
+    "dataset.streaming": (STEPS, True),
+    "dataset.shuffleBufferSize": (STREAM, 2),
     "parameters.numTrainEpochs": (SFT, 2),
     "parameters.maxSteps": (SFT, 5),
     "parameters.learningRate": (SFT, "1e-3"),
@@ -213,7 +222,8 @@ def test_every_field_of_the_resource_is_listed():
 def unchanged(bases, tmp_path_factory):
     _place, configurations = bases
     return {
-        method: observed(configurations[method], tmp_path_factory.mktemp("base")) for method in (SFT, DPO, RLHF, WHOLE)
+        method: observed(configurations[method], tmp_path_factory.mktemp("base"))
+        for method in (SFT, DPO, RLHF, WHOLE, STEPS, STREAM)
     }
 
 

@@ -101,7 +101,7 @@ WRONG = [
     ({"type": "log", "lines": "x"}, "log.lines: must be a list of at most 200 texts"),
     ({"type": "log", "lines": ["x" * 1025]}, "log.lines: must be a list of at most 200 texts of at most 1024"),
     ({"type": "totals", "totalSteps": 1, "notes": [1]}, "totals.notes: must be a list"),
-    ({"type": "dataset", "samples": 1}, "dataset.trainSamples: is missing"),
+    ({"type": "dataset", "samples": 1}, "dataset.evalSamples: is missing"),
     ({"type": "resumed", "step": 1, "uri": None}, "resumed.rejected: is missing"),
     ({"type": "resumed", "step": 1, "uri": 7, "rejected": []}, "resumed.uri: must be a text of at most 2048"),
     ({"type": "resumed", "step": 1, "uri": None, "rejected": ["x"]}, "resumed.rejected: must be a list of at most 8"),

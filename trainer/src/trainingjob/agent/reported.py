@@ -157,8 +157,8 @@ _MEMBERS: dict[str, dict[str, _Member]] = {
         "notes": _optional(_texts(20, _MOST_TEXT)),
     },
     "dataset": {
-        "samples": _step,
-        "trainSamples": _step,
+        "samples": _optional(_step),
+        "trainSamples": _optional(_step),
         "evalSamples": _step,
         "tokens": _optional(_step),
         "trainedTokens": _optional(_step),

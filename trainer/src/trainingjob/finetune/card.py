@@ -36,7 +36,7 @@ These are the weights of step {step}; the best step by score is {document["bestS
 | | |
 |---|---|
 | Run | {config.job.namespace}/{config.job.name}, uid {config.job.uid}, run {config.job.run}, specification {config.job.spec_hash} |
-| Samples | {document["dataset"]["trainSamples"]} to train on, {document["dataset"]["evalSamples"]} held out (seed {dataset.seed}) |
+| Samples | {document["dataset"].get("trainSamples", "read as they came")} to train on, {document["dataset"]["evalSamples"]} held out (seed {dataset.seed}) |
 | Parameters | `{json.dumps(document["parameters"])}` |
 | LoRA | `{json.dumps(document["lora"])}` |
 | Libraries | {", ".join(f"{name} {version}" for name, version in document["versions"].items())} |

@@ -13,6 +13,7 @@ from trainingjob.finetune.formats import Format, convert
 from trainingjob.finetune.parameters import DatasetSource, FineTuneConfig
 from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
+from trainingjob.finetune.stream import Stream
 from trainingjob.finetune.tokencache import content_key, tokens_by_content
 from trainingjob.finetune.tokens import Tokenized, tokenize
 from trainingjob.stages import enter
@@ -24,23 +25,25 @@ class Prepared:
     where it came from the Hub.
 
     `held_out_rows` are the held-out rows as they were before they became tokens, by their numbers in the file, from 1.
-    `tokens` and `trained_tokens` are those of the rows to train on, once through; what a model answers by itself is not known.
+    `tokens` and `trained_tokens` are those of the rows to train on, once through; what a model answers by itself is not known, nor is what is
+    read as it comes.
     """
 
-    train: list[Row]
+    train: list[Row] | Stream
     held_out: list[Row]
     held_out_rows: list[tuple[int, Row]]
     sha256: str
     revision: str | None
-    tokens: int
+    tokens: int | None
     trained_tokens: int | None
     notes: tuple[str, ...]
 
     def event(self) -> dict[str, Any]:
         """What is known of the data, as it is reported."""
+        train = None if isinstance(self.train, Stream) else len(self.train)
         known = {
-            "samples": len(self.train) + len(self.held_out),
-            "trainSamples": len(self.train),
+            "samples": None if train is None else train + len(self.held_out),
+            "trainSamples": train,
             "evalSamples": len(self.held_out),
             "tokens": self.tokens,
             "trainedTokens": self.trained_tokens,
@@ -87,6 +90,44 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1, cache: P
     prepared = Prepared(
         train, held_out, texts, file.sha256, file.revision, tokens, None if answered else trained, tuple(notes)
     )
+    reporting.emit({"type": "dataset", **prepared.event()})
+    return prepared
+
+
+def prepare_stream(config: FineTuneConfig, tokenizer: Any, file: DataFile) -> Prepared:
+    """Reads rows to hold out, and no more of the file than they take; reports what is known of the data.
+
+    Raises:
+        TrainingError: exit code 3, as `prepare`; what is wrong further on is found when it is trained on.
+    """
+    dataset, parameters = config.dataset, config.parameters
+    stream = Stream(
+        path=file.path,
+        source=dataset.source,
+        method=config.method,
+        eval_split=dataset.eval_split,
+        seed=dataset.seed,
+        buffer=dataset.shuffle_buffer_size or 1,
+        most_rows=dataset.max_samples,
+        most_tokens=parameters.max_length,
+        packed=bool(parameters.packing),
+        assistant_only=bool(parameters.assistant_only_loss),
+    )
+    enter("Tokenizing", dataset.source)
+    with naming(dataset.file.named_by):
+        held = stream.held_out()
+        done = tokenize(
+            [row for _, row in held],
+            tokenizer,
+            source=f"{dataset.source}, rows that are held out:",
+            assistant_only=stream.assistant_only,
+            most=parameters.max_length,
+        )
+    texts = [held[index] for index in done.kept]
+    notes = (
+        f"rows are read as they come, through a buffer of {stream.buffer}; the first {len(texts)} that are held out are evaluated",
+    )
+    prepared = Prepared(stream, done.rows, texts, file.sha256, file.revision, None, None, notes)
     reporting.emit({"type": "dataset", **prepared.event()})
     return prepared
 

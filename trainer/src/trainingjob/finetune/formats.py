@@ -183,27 +183,34 @@ def convert(rows: list[Row], method: str, source: str) -> tuple[Format, list[Row
     Raises:
         TrainingError: exit code 3, with the first row that does not fit and what was expected.
     """
+    found = recognised(rows[0], method, source)
+    return found, [converted(found, row, f"{source} row {number}", method) for number, row in enumerate(rows, 1)]
+
+
+def recognised(first: Row, method: str, source: str) -> Format:
+    """The format of a file by its first row; raises TrainingError with exit code 3 when the method has none that fits."""
     known = BY_METHOD[method]
-    found = next((each for each in known if all(name in rows[0] for name in each.members)), None)
+    found = next((each for each in known if all(name in first for name in each.members)), None)
     if found is None:
         wanted = " or ".join(each.expected for each in known)
         raise bad_data(
-            f"{source} row 1 has the members {', '.join(rows[0]) or 'none'}, which {method} cannot train on; write rows as {wanted}"
+            f"{source} row 1 has the members {', '.join(first) or 'none'}, which {method} cannot train on; write rows as {wanted}"
         )
-    return found, [_converted(found, row, f"{source} row {number}", method) for number, row in enumerate(rows, 1)]
+    return found
 
 
-def _converted(found: Format, row: Row, where: str, method: str) -> Row:
+def converted(found: Format, row: Row, where: str, method: str) -> Row:
+    """A row in the form that the method trains on; raises TrainingError with exit code 3 when it does not fit."""
     missing = next((name for name in found.members if row.get(name) is None), None)
     if missing is not None:
         raise bad_data(f'{where} has no "{missing}", as {found.name} rows need it; expected {found.expected}')
     try:
-        converted = found.convert(row)
-        if "messages" in converted and not any(turn["role"] == "assistant" for turn in converted["messages"]):
+        made = found.convert(row)
+        if "messages" in made and not any(turn["role"] == "assistant" for turn in made["messages"]):
             raise _Wrong(f"has no turn of the assistant, so {method} has nothing to learn from it")
     except _Wrong as error:
         raise bad_data(f"{where}: {error}; expected {found.expected}") from error
-    return converted
+    return made
 
 
 def _text(value: Any, what: str) -> str:

@@ -39,12 +39,14 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """Which rows; `eval_split` is the share of them that is held out, `max_samples` how many are taken (None: all)."""
+    """Which rows; `eval_split` is the share of them that is held out, `max_samples` how many are taken (None: all). `shuffle_buffer_size`:
+    rows that are held at once where they are read as they come; None where all are."""
 
     file: DataSource
     eval_split: float
     seed: int
     max_samples: int | None
+    shuffle_buffer_size: int | None
 
     @property
     def source(self) -> str:
@@ -134,6 +136,7 @@ def parse_finetune(value: Any) -> FineTuneConfig:
     )
     fields.close()
     _check_distribution(config)
+    _check_streaming(config)
     if config.quantization is not None and config.lora is None:
         raise invalid("trainer.fineTune.lora: is needed with quantization, because quantised weights cannot be trained")
     if (config.method == "RLHF") != (config.reward is not None):
@@ -154,6 +157,19 @@ def _distribution(value: Any) -> Distribution:
     )
     fields.close()
     return found
+
+
+def _check_streaming(config: FineTuneConfig) -> None:
+    if config.dataset.shuffle_buffer_size is None:
+        return
+    where = "trainer.fineTune.dataset.streaming"
+    if config.method not in ("SFT", "CPT"):
+        raise invalid(f"{where}: {config.method} looks at all rows before it begins; leave it out, or write SFT or CPT")
+    if config.parameters.max_steps is None:
+        raise invalid(
+            f"{where}: how many rows there are is not known before they are read; write how long to train in "
+            "trainer.fineTune.parameters.maxSteps"
+        )
 
 
 def _check_distribution(config: FineTuneConfig) -> None:
@@ -210,6 +226,11 @@ def _model(value: Any) -> ModelSource:
 def _dataset(value: Any) -> DatasetSource:
     fields = Fields(value, "trainer.fineTune.dataset")
     most = fields.get("maxSamples")
+    streaming = flag(fields, "streaming", False)
+    if not streaming and fields.get("shuffleBufferSize") is not None:
+        raise invalid(
+            f"{fields.path('shuffleBufferSize')}: is for rows that are read as they come; write streaming: true"
+        )
     dataset = DatasetSource(
         file=parse_source(fields, "spec.trainer.fineTune.dataset"),
         eval_split=fields.decimal(
@@ -217,6 +238,9 @@ def _dataset(value: Any) -> DatasetSource:
         ),
         seed=fields.integer("seed", 42, most=_MOST_SEED),
         max_samples=None if most is None else fields.integer("maxSamples", least=2),
+        shuffle_buffer_size=fields.integer("shuffleBufferSize", 10_000, least=1, most=_MOST_COUNT)
+        if streaming
+        else None,
     )
     fields.close()
     return dataset

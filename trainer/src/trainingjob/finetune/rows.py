@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,22 +27,29 @@ def read_rows(path: Path, source: str, most: int | None = None) -> list[Row]:
     Raises:
         TrainingError: exit code 3, naming the row or line that is wrong and what was expected.
     """
-    rows: list[Row] = []
+    return list(itertools.islice(rows_of(path, source), most))
+
+
+def rows_of(path: Path, source: str, *, whole: bool = True) -> Iterator[Row]:
+    """The rows of a file one by one; at least one. A JSON array is read at once, and refused where not `whole`.
+
+    Raises:
+        TrainingError: as `read_rows`, when it comes to the row.
+    """
+    rows = _rows(path, source, whole=whole)
     try:
-        for row in _rows(path, source):
-            rows.append(row)
-            if len(rows) == most:
-                break
+        first = next(rows, None)
+        if first is None:
+            raise bad_data(f"{source} has no rows; add some")
+        yield first
+        yield from rows
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
         raise bad_data(
             f"{source} cannot be read: {error}; save it in UTF-8, and pack it again if it is packed"
         ) from error
-    if not rows:
-        raise bad_data(f"{source} has no rows; add some")
-    return rows
 
 
-def _rows(path: Path, source: str) -> Iterator[Row]:
+def _rows(path: Path, source: str, *, whole: bool) -> Iterator[Row]:
     with path.open("rb") as file:
         head = file.read(4)
     if head == _PARQUET:
@@ -53,6 +61,11 @@ def _rows(path: Path, source: str) -> Iterator[Row]:
         if name.endswith((".csv", ".tsv")):
             yield from _csv(text, source, "\t" if name.endswith(".tsv") else ",")
         elif _first_character(text) == "[":
+            if not whole:
+                raise bad_data(
+                    f"{source} is one JSON array, which cannot be read row by row; write one JSON object in each line, or leave "
+                    "trainer.fineTune.dataset.streaming out"
+                )
             yield from _json(text, source)
         else:
             yield from _lines(text, source)

@@ -48,8 +48,7 @@ def tokenize(
     Raises:
         TrainingError: exit code 3, naming the row that cannot become text, or when nothing is left to train on.
     """
-    talk = "messages" in rows[0]
-    template = chat_template(tokenizer, masked=assistant_only) if talk else ""
+    template = training_template(tokenizer, rows[0], assistant_only=assistant_only)
     found: list[Row] = []
     kept: list[int] = []
     shortened = 0
@@ -57,13 +56,10 @@ def tokenize(
         if index % TELL_EVERY == 0:
             tell(index)
         where = f"{source} row {index + 1}"
-        ids, labels = _talk(row, tokenizer, template, assistant_only, where) if talk else _text(row, tokenizer)
-        if most is not None and len(ids) > most:
-            shortened += 1
-            ids, labels = ids[:most], labels[:most]
-        # The first token is never predicted.
-        if any(label != IGNORED for label in labels[1:]):
-            found.append({"input_ids": ids, "labels": labels})
+        tokens, cut = tokens_of(row, tokenizer, template, assistant_only=assistant_only, most=most, where=where)
+        shortened += cut
+        if tokens is not None:
+            found.append(tokens)
             kept.append(index)
     if not found:
         raise bad_data(
@@ -71,6 +67,26 @@ def tokenize(
         )
     lengths = [(len(row["labels"]), sum(label != IGNORED for label in row["labels"])) for row in found]
     return Tokenized(rows=found, kept=kept, lengths=lengths, shortened=shortened)
+
+
+def training_template(tokenizer: Any, row: Row, *, assistant_only: bool) -> str:
+    """The chat template for rows like this one, empty where they are texts; raises TrainingError with exit code 2 as `chat_template`."""
+    return chat_template(tokenizer, masked=assistant_only) if "messages" in row else ""
+
+
+def tokens_of(
+    row: Row, tokenizer: Any, template: str, *, assistant_only: bool, most: int | None, where: str
+) -> tuple[Row | None, bool]:
+    """The tokens of one row with their labels, None where nothing in them is trained on; and whether the row was cut."""
+    talk = "messages" in row
+    ids, labels = _talk(row, tokenizer, template, assistant_only, where) if talk else _text(row, tokenizer)
+    cut = most is not None and len(ids) > most
+    if cut:
+        ids, labels = ids[:most], labels[:most]
+    # The first token is never predicted.
+    if all(label == IGNORED for label in labels[1:]):
+        return None, cut
+    return {"input_ids": ids, "labels": labels}, cut
 
 
 def render(messages: list[Row], tokenizer: Any, template: str, where: str, **how: Any) -> Any:

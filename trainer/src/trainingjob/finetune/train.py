@@ -1,17 +1,19 @@
 """Fine-tuning from the job's configuration to its published model."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trainingjob import earlystopping, reporting
 from trainingjob.config import Config
+from trainingjob.datafile import data_file
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import memory
 from trainingjob.finetune.answers import Judge
 from trainingjob.finetune.callbacks import callback_classes
-from trainingjob.finetune.dataset import Prepared, prepare
+from trainingjob.finetune.dataset import Prepared, prepare, prepare_stream
 from trainingjob.finetune.eventfiles import copy_event_files
 from trainingjob.finetune.hubpublish import claim_repository
 from trainingjob.finetune.learningrate import LearningRate
@@ -26,6 +28,7 @@ from trainingjob.finetune.reports import Reports
 from trainingjob.finetune.resume import resume
 from trainingjob.finetune.schedules import library_kwargs
 from trainingjob.finetune.source import Base, base_model
+from trainingjob.finetune.stream import Stream
 from trainingjob.finetune.trackers import check_trackers
 from trainingjob.finetune.trainers import make_trainer, total_steps, warmup_steps
 from trainingjob.finetune.uploads import Uploads
@@ -81,10 +84,10 @@ def train(config: Config, version: str) -> ExitCode:
     base = ranks.shared(lambda: base_model(finetune.model))
     tokenizer = load_tokenizer(base.folder, finetune.model)
     cache = None if config.storage.cache is None else local_path(config.storage.cache)
-    prepared = ranks.shared(lambda: prepare(finetune, tokenizer, ranks.count, cache))
-    keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
-    progress = Progress(BestTracker(config.scoring), prepared.sha256)
-    with ranks.folder("logs-") as logs:
+    with ExitStack() as holding, ranks.folder("logs-") as logs:
+        prepared = ranks.shared(lambda: _prepared(finetune, tokenizer, ranks.count, cache, holding))
+        keeper = CheckpointKeeper(config.storage.checkpoints, config.checkpoints, version)
+        progress = Progress(BestTracker(config.scoring), prepared.sha256)
         progress, stopped = _fitting(
             _Training(config, finetune, base, tokenizer, prepared, keeper, progress, config.resume, logs, ranks)
         )
@@ -100,6 +103,15 @@ def train(config: Config, version: str) -> ExitCode:
             publish(trained, config.storage.output, version)
         keeper.settle(progress)
     return ExitCode.SUCCESS
+
+
+def _prepared(
+    finetune: FineTuneConfig, tokenizer: Any, processes: int, cache: Path | None, holding: ExitStack
+) -> Prepared:
+    if finetune.dataset.shuffle_buffer_size is None:
+        return prepare(finetune, tokenizer, processes, cache)
+    # A copy of the file stays for as long as rows of it are trained on.
+    return prepare_stream(finetune, tokenizer, holding.enter_context(data_file(finetune.dataset.file)))
 
 
 def _fitting(training: _Training) -> tuple[Progress, bool]:
@@ -129,7 +141,7 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     trainer = make_trainer(
         finetune, model, training.tokenizer, prepared.train, prepared.held_out, folder, training.logs, ranks
     )
-    samples = len(trainer.train_dataset)
+    samples = None if isinstance(prepared.train, Stream) else len(trainer.train_dataset)
     total = total_steps(trainer)
     trainer.args.warmup_steps = warmup_steps(finetune.parameters, total)
     trainer.args.lr_scheduler_kwargs = library_kwargs(

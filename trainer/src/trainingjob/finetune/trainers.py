@@ -19,6 +19,7 @@ from trainingjob.finetune.parameters import FineTuneConfig, Parameters
 from trainingjob.finetune.ranks import Ranks
 from trainingjob.finetune.reward import reward_functions
 from trainingjob.finetune.rows import Row
+from trainingjob.finetune.stream import Stream
 from trainingjob.finetune.trackers import make_trackers
 
 _PATIENCE_SECONDS = 24 * 3600
@@ -93,7 +94,7 @@ def make_trainer(
     config: FineTuneConfig,
     model: Any,
     tokenizer: Any,
-    train: list[Row],
+    train: list[Row] | Stream,
     held_out: list[Row],
     folder: Path,
     logs: Path,
@@ -107,7 +108,7 @@ def make_trainer(
     trainer = kind.trainer(
         model=model,
         args=kind.arguments,
-        train_dataset=Dataset.from_list(train),
+        train_dataset=train.dataset(tokenizer) if isinstance(train, Stream) else Dataset.from_list(train),
         eval_dataset=Dataset.from_list(held_out),
         processing_class=tokenizer,
         callbacks=[*trackers, *make_callbacks(config.callbacks)],
