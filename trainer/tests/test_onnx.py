@@ -14,6 +14,7 @@ from trainingjob.datasource import DataSource
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.manifest import verify
 from trainingjob.tabular import demo
+from trainingjob.tabular.data.inputs import whole
 from trainingjob.tabular.data.pipeline import read_pipeline
 from trainingjob.tabular.data.table import Selection, read_table
 from trainingjob.tabular.families.known import MODEL_TYPES
@@ -69,7 +70,7 @@ def asked(output: Path) -> np.ndarray:
     table = read_table(
         DataSource("test", (output / "heldout.csv").as_uri()), Selection(None, names, kinds=pipeline.kinds)
     )
-    x = pipeline.transform(table.features, np.arange(len(table.lines))).x.astype(np.float32)
+    x = whole(pipeline.transform(table.features, np.arange(len(table.lines))).x).astype(np.float32)
     session = onnxruntime.InferenceSession(output / "model.onnx", providers=["CPUExecutionProvider"])
     found = session.run(None, {session.get_inputs()[0].name: x})[-1]
     return np.array([[row[name] for name in sorted(row)] for row in found] if isinstance(found, list) else found)

@@ -13,6 +13,7 @@ from trainingjob.datafile import bad_data
 from trainingjob.exitcodes import TrainingError
 from trainingjob.tabular.data.pipeline import fit
 from trainingjob.tabular.data.split import Rows
+from trainingjob.tabular.data.transformed import transformed
 from trainingjob.tabular.families.family import FamilyModule, Sample
 from trainingjob.tabular.pace import pace_of
 from trainingjob.tabular.parameters import TabularConfig
@@ -138,7 +139,7 @@ def _fold(
         tabular.preprocessing.encoding or tabular.family.encoding,
         tabular.preprocessing.scaling or tabular.family.scaling,
     )
-    train, test = (pipeline.transform(table.features, rows) for rows in parts)
+    train, test = (transformed(pipeline, table, rows) for rows in parts)
     weight = balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
     sample = Sample(train.x, y[train.kept], weight)
     # As the run itself: on its device.

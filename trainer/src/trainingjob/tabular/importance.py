@@ -4,6 +4,7 @@ dealt out among the rows anew."""
 import numpy as np
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import whole
 from trainingjob.tabular.families.family import Predictor
 from trainingjob.tabular.prepare import Part
 from trainingjob.tabular.tasks.task import Task
@@ -20,7 +21,7 @@ def permuted(task: Task, model: Predictor, part: Part, seed: int) -> tuple[str, 
     inputs = part.x.shape[1]
     wanted = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_PREDICTIONS // inputs))
     rows = np.sort(chance.permutation(len(part.y))[:wanted])
-    x, y = part.x[rows], part.y[rows]
+    x, y = whole(part.x)[rows], part.y[rows]
     before = task.loss(y, model.predict(x))
     gains = np.zeros(inputs)
     for column in range(inputs):

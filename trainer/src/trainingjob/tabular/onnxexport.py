@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, chunks
 from trainingjob.tabular.families.family import Predictor, threads
 from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.predicted import Predicted
@@ -46,7 +47,7 @@ def write_onnx(
             warnings.simplefilter("ignore")
             written = _WRITERS[tabular.family.name](tabular.task, model, model_path, columns)
         session = _session(written)
-        difference = _difference(predicted, _asked(session, prepared.test.x))
+        difference = _difference(predicted, _all_asked(session, prepared.test.x))
     except Exception as error:
         # Exporters raise what they like, and the model that was paid for is there.
         text = next(iter(str(error).splitlines()), "")
@@ -76,6 +77,10 @@ def _session(written: bytes) -> Any:
     # Some exporters write shapes that they do not keep; the values are compared all the same.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
+
+
+def _all_asked(session: Any, x: Inputs) -> Floats:
+    return np.concatenate([_asked(session, part) for _, part in chunks(x)])
 
 
 def _asked(session: Any, x: Floats) -> Floats:

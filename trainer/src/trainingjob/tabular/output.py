@@ -34,6 +34,7 @@ from trainingjob.tabular.result import lowest
 from trainingjob.tabular.search.record import Trial, write_search
 from trainingjob.tabular.tasks.task import Task
 
+_ROWS_AT_ONCE = 10_000
 METRICS_FILE = "metrics.json"
 ROWS_FILE = "heldout.csv"
 PREDICTIONS_FILE = "predictions.csv"
@@ -188,8 +189,10 @@ def write_rows(path: Path, prepared: Prepared, rows: Rows) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([column.name for column in columns])
-        for row in rows:
-            writer.writerow([column.text(int(row)) for column in columns])
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = [column.take(rows[start : start + _ROWS_AT_ONCE]) for column in columns]
+            for row in range(len(some[0].values)):
+                writer.writerow([column.text(row) for column in some])
 
 
 def _part(output: Output, part: Part, prefix: str) -> dict[str, float]:

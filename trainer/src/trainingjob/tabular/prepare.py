@@ -6,10 +6,12 @@ import numpy as np
 
 from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs
 from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.pipeline import Matrix, Pipeline, complete, fit
 from trainingjob.tabular.data.split import Rows, Split, split_rows
 from trainingjob.tabular.data.table import Selection, Table, read_table
+from trainingjob.tabular.data.transformed import transformed
 from trainingjob.tabular.families.family import Problem, Sample
 from trainingjob.tabular.parameters import TabularConfig
 from trainingjob.tabular.tasks.task import Task
@@ -20,7 +22,7 @@ class Part:
     """Rows that a model is measured on."""
 
     rows: Rows
-    x: Floats
+    x: Inputs
     y: Floats
 
 
@@ -46,10 +48,16 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         TrainingError: exit code 3 for data that cannot be used, exit code 6 when storage does not answer.
     """
     kinds: dict[str, Kind] = dict(tabular.preprocessing.kinds)
-    selection = Selection(tabular.target, tabular.features, tabular.excluded, kinds, tabular.bytes_per_number)
+    selection = Selection(
+        tabular.target, tabular.features, tabular.excluded, kinds, tabular.bytes_per_number, tabular.family.streams
+    )
     table = read_table(tabular.file, selection)
     y, classes = task.encode(table)
     notes: list[str] = []
+    if table.folder is not None:
+        notes.append(
+            "the rows are read from disk a part at a time, because the pod's memory would not hold them at once"
+        )
     rows = _usable(tabular, table, y, notes)
     split = split_rows(
         y, rows, tabular.eval_split, tabular.test_split, tabular.seed, stratified=tabular.task != "regression"
@@ -61,8 +69,8 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         tabular.preprocessing.encoding or tabular.family.encoding,
         tabular.preprocessing.scaling or tabular.family.scaling,
     )
-    train, held_out = (pipeline.transform(table.features, part) for part in (split.train, split.held_out))
-    test = pipeline.transform(table.features, split.test) if split.has_test else held_out
+    train, held_out = (transformed(pipeline, table, part) for part in (split.train, split.held_out))
+    test = transformed(pipeline, table, split.test) if split.has_test else held_out
     weight = balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
     problem = Problem(
         task=tabular.task,

@@ -32,6 +32,10 @@ class Column:
     values: Floats
     categories: tuple[str, ...] = ()
 
+    def take(self, rows: Any) -> "Column":
+        """Some of its rows, in memory."""
+        return Column(self.name, self.kind, np.array(self.values[rows]), self.categories)
+
     def text(self, row: int) -> str:
         """The cell as it is written to a file, so that it reads back the same."""
         value = float(self.values[row])
@@ -62,27 +66,40 @@ class ColumnBuilder:
             cells = self._typed(cells, rows)
             if cells is None:
                 return
+        numbers = _numbers(cells) if self._kind == "Numeric" else None
+        if numbers is not None:
+            self._check(numbers, rows)
+            self._keep(numbers)
+            return
         texts = [cell.strip() for cell in cells]
         if self._kind is None:
             self._kind = _judge(texts)
         if self._kind is None:
-            self._parts.append(np.full(len(texts), math.nan))
+            self._keep(np.full(len(texts), math.nan))
             return
-        self._parts.append(self._read(self._kind, texts, rows))
+        self._keep(self._read(self._kind, texts, rows))
 
     def build(self) -> Column:
         values = np.concatenate(self._parts) if self._parts else np.empty(0)
         self._parts = []
         if self._kind != "Categorical":
             return Column(self._name, self._kind or "Numeric", values)
+        moved, ordered = self._order()
+        codes = np.where(np.isnan(values), len(ordered), values).astype(np.int64)
+        return Column(self._name, self._kind, moved[codes], ordered)
+
+    def _keep(self, values: Floats) -> None:
+        self._parts.append(values)
+
+    def _order(self) -> tuple[Floats, tuple[str, ...]]:
+        """The texts in order, and for each place that one was given so far the place in that order; at the end that of none."""
         # In order, so that neither the order of rows nor that of files decides which place a text has.
         ordered = sorted(self._places)
         moved = np.empty(len(ordered) + 1)
         moved[-1] = math.nan
         for place, text in enumerate(ordered):
             moved[self._places[text]] = place
-        codes = np.where(np.isnan(values), len(ordered), values).astype(np.int64)
-        return Column(self._name, self._kind, moved[codes], tuple(ordered))
+        return moved, tuple(ordered)
 
     def _typed(self, cells: Any, rows: Sequence[int]) -> list[str] | None:
         """Takes an array of the file's own type; answers texts where the column is declared to be of another."""
@@ -97,7 +114,7 @@ class ColumnBuilder:
         else:
             values = cells.astype(np.float64)
             self._check(values, rows)
-        self._parts.append(values)
+        self._keep(values)
         return None
 
     def _read(self, kind: Kind, texts: list[str], rows: Sequence[int]) -> Floats:
@@ -169,6 +186,16 @@ def _can(read: Any, text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _numbers(cells: Sequence[str]) -> Floats | None:
+    """All cells of a chunk at once where each is a number, as `_number` reads it, which most chunks of a large file are."""
+    if "_" in "".join(cells):
+        return None
+    try:
+        return np.array(list(map(float, cells)), dtype=np.float64)
+    except ValueError:
+        return None
 
 
 def _number(text: str) -> float:

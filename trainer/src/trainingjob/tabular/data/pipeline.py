@@ -12,6 +12,7 @@ import numpy as np
 
 from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Column, Floats
+from trainingjob.tabular.data.inputs import Inputs
 from trainingjob.tabular.data.kinds import Kind
 from trainingjob.tabular.data.preprocessing import Encoding, Imputing, Preprocessing, Scaling
 from trainingjob.tabular.data.split import Rows
@@ -40,7 +41,7 @@ class Feature:
 class Matrix:
     """`x` is (rows, columns); `kept` are the rows of the table that it holds; `categorical` are columns of category codes."""
 
-    x: Floats
+    x: Inputs
     names: tuple[str, ...]
     categorical: tuple[int, ...]
     kept: Rows

@@ -1,5 +1,7 @@
 """A file as typed columns. Every fault of the file names the column and the row, and says what to do."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ import numpy.typing as npt
 
 from trainingjob.datafile import DataFile, bad_data, data_file
 from trainingjob.datasource import DataSource
+from trainingjob.disk import no_room
 from trainingjob.exitcodes import TrainingError
 from trainingjob.fields import nearest
 from trainingjob.tabular.data.cells import Cells
@@ -18,9 +21,11 @@ from trainingjob.tabular.data.csvfile import csv_cells
 from trainingjob.tabular.data.excelfile import excel_cells
 from trainingjob.tabular.data.faults import listed
 from trainingjob.tabular.data.kinds import Kind
-from trainingjob.tabular.data.memory import check_memory
+from trainingjob.tabular.data.memory import in_chunks
 from trainingjob.tabular.data.parquetfile import parquet_cells
+from trainingjob.tabular.data.storedcolumn import StoredBuilder
 
+_NUMBER_BYTES = 8
 _EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 
 
@@ -28,19 +33,21 @@ _EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 class Selection:
     """Which columns are read. `target` is None where there is nothing to compare with, as in a file to predict for; `excluded`
     counts only without `features`. `kinds` are those that are declared; others are judged. `bytes_per_number` is the memory that is
-    going to be needed for each cell; 0 asks for no check."""
+    going to be needed for each cell; 0 asks for no check. `streams`: what does not fit may lie on disk."""
 
     target: str | None
     features: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     kinds: Mapping[str, Kind] | None = None
     bytes_per_number: int = 0
+    streams: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows of a file. `lines` says where each row is in it; `place` is what that is called. `revision` is the commit of a file at the
-    Hub; `columns` are those of the file."""
+    Hub; `columns` are those of the file. `folder` holds the features where they are not in memory, and
+    goes with the table."""
 
     source: str
     features: tuple[Column, ...]
@@ -50,6 +57,7 @@ class Table:
     sha256: str
     revision: str | None
     columns: int
+    folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def rows(self) -> int:
@@ -82,14 +90,17 @@ def _read(file: DataFile, source: str, cells: Cells, selection: Selection) -> Ta
     used = _columns(source, cells.header, selection)
     names = used if selection.target is None else (*used, selection.target)
     kinds = selection.kinds or {}
-    if selection.bytes_per_number > 0:
-        check_memory(source, cells.estimated_rows, len(names), selection.bytes_per_number)
+    folder = _folder(source, cells.estimated_rows, len(names), selection)
 
-    def builder(name: str) -> ColumnBuilder:
-        called = "target column" if name == selection.target else "column"
-        return ColumnBuilder(name, lambda row: f'{source} {cells.place} {row}, {called} "{name}"', kinds.get(name))
+    def builder(name: str, place: int) -> ColumnBuilder:
+        def where(row: int) -> str:
+            return f'{source} {cells.place} {row}, {"target column" if name == selection.target else "column"} "{name}"'
 
-    builders = {name: builder(name) for name in names}
+        if folder is None or name == selection.target:
+            return ColumnBuilder(name, where, kinds.get(name))
+        return StoredBuilder(name, where, kinds.get(name), Path(folder.name) / f"{place}.column")
+
+    builders = {name: builder(name, place) for place, name in enumerate(names)}
     places = {name: cells.header.index(name) for name in names}
     lines: list[npt.NDArray[np.int64]] = []
     for chunk in cells.chunks:
@@ -108,7 +119,21 @@ def _read(file: DataFile, source: str, cells: Cells, selection: Selection) -> Ta
         sha256=file.sha256,
         revision=file.revision,
         columns=len(cells.header),
+        folder=folder,
     )
+
+
+def _folder(source: str, rows: int, columns: int, selection: Selection) -> tempfile.TemporaryDirectory[str] | None:
+    """Where the features go that memory will not hold; None where it will."""
+    if selection.bytes_per_number == 0:
+        return None
+    streams = selection.streams and not source.lower().endswith(_EXCEL)
+    if not in_chunks(source, rows, columns, selection.bytes_per_number, streams=streams):
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="table-")
+    # The columns, and then the rows that are made of them.
+    no_room(2 * rows * columns * _NUMBER_BYTES, shutil.disk_usage(folder.name).free, f"{source}, read to disk,")
+    return folder
 
 
 def _columns(source: str, columns: list[str], selection: Selection) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 from catboost.utils import get_gpu_device_count
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, whole
 from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, threads
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
@@ -48,7 +49,8 @@ class Boosted:
         self._model, self._task = model, task
         self._categorical = categorical if model is None else tuple(model.get_cat_feature_indices())
 
-    def predict(self, x: Floats) -> Predicted:
+    def predict(self, x: Inputs) -> Predicted:
+        x = whole(x)
         rows = _frame(x, self._categorical)
         if self._task == "regression":
             return Predicted(np.asarray(self._model.predict(rows, thread_count=threads()), dtype=np.float64))
@@ -72,7 +74,7 @@ class Boosting(Boosted):
         self._seed = int(problem.parameters["random_state"])
         train = problem.train
         self._rows = cb.Pool(
-            _frame(train.x, problem.categorical),
+            _frame(whole(train.x), problem.categorical),
             label=train.y if problem.task == "regression" else train.y.astype(np.int64),
             weight=train.weight,
             cat_features=list(problem.categorical),

@@ -9,15 +9,17 @@ from typing import Any, Protocol, cast
 
 from trainingjob.fields import invalid
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs
 from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.predicted import Predicted
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows to train on: `x` is (rows, columns), `y` (rows,), `weight` (rows,) or None where all weigh the same."""
+    """Rows to train on: `x` is (rows, columns), on disk for a family that streams where memory would not hold it; `y` (rows,),
+    `weight` (rows,) or None where all weigh the same."""
 
-    x: Floats
+    x: Inputs
     y: Floats
     weight: Floats | None
 
@@ -39,7 +41,7 @@ class Problem:
 class Predictor(Protocol):
     """A model that is asked."""
 
-    def predict(self, x: Floats) -> Predicted:
+    def predict(self, x: Inputs) -> Predicted:
         """What it says of rows, (rows, columns)."""
 
     def importance(self) -> tuple[str, Floats] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import skops.io as sio
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, whole
 from trainingjob.tabular.predicted import Predicted
 
 Ask = Callable[[Any, Floats], Predicted]
@@ -37,7 +38,8 @@ class Fitted:
         """The model as the library knows it."""
         return self._model
 
-    def predict(self, x: Floats) -> Predicted:
+    def predict(self, x: Inputs) -> Predicted:
+        x = whole(x)
         return self._ask(self._model, x)
 
     def importance(self) -> tuple[str, Floats] | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from trainingjob.fields import invalid
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, whole
 from trainingjob.tabular.data.memory import available_bytes
 from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, Sample, threads
@@ -103,7 +104,8 @@ class Network:
         """The network as Keras knows it."""
         return self._model
 
-    def predict(self, x: Floats) -> Predicted:
+    def predict(self, x: Inputs) -> Predicted:
+        x = whole(x)
         parts = []
         with torch.no_grad(), keras.device(self._place):
             for start in range(0, len(x), _ROWS_AT_ONCE):
@@ -126,7 +128,7 @@ class Training(Network):
         self._seed, self._batch = int(problem.parameters["random_state"]), int(problem.parameters["batch_size"])
         train = problem.train
         with keras.device(self._place):
-            self._x, self._y = _tensor(train.x), _tensor(train.y)
+            self._x, self._y = _tensor(whole(train.x)), _tensor(train.y)
             self._weight = None if train.weight is None else _tensor(train.weight)
 
     @property

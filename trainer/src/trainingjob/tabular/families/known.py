@@ -22,7 +22,7 @@ from trainingjob.tabular.layers import Layers
 class Family:
     """`steps` is the parameter that says how many rounds there are, None where a model is fitted at once. `bytes_per_number` is
     the memory that training takes at its height for each cell of the table, as measured and with a fifth on top. `encoding` and
-    `scaling` are the defaults."""
+    `scaling` are the defaults. `streams`: it trains on rows that are read from disk a part at a time."""
 
     name: str
     library: str
@@ -34,6 +34,7 @@ class Family:
     scaling: Scaling = "None"
     native_missing: bool = False
     native_categories: bool = False
+    streams: bool = False
 
 
 def _family_parameters(*known: Hyperparameter, **presets: dict[str, object]) -> Hyperparameters:
@@ -57,6 +58,7 @@ FAMILIES: Mapping[str, Family] = {
             bytes_per_number=50,
             native_missing=True,
             native_categories=True,
+            streams=True,
             hyperparameters=_family_parameters(
                 Integer("nEstimators", 100, 1, 1_000_000),
                 Integer("maxDepth", 6, 1, 64),
@@ -79,6 +81,7 @@ FAMILIES: Mapping[str, Family] = {
             encoding="Native",
             native_missing=True,
             native_categories=True,
+            streams=True,
             hyperparameters=_family_parameters(
                 Integer("nEstimators", 100, 1, 1_000_000),
                 Integer("numLeaves", 31, 2, 131072),

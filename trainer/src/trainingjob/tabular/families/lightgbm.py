@@ -8,6 +8,7 @@ import lightgbm as lgb
 import numpy as np
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, StoredMatrix, chunk_rows, chunks
 from trainingjob.tabular.devices import Build, Device
 from trainingjob.tabular.families.family import Problem, plain_names, threads
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
@@ -51,14 +52,42 @@ def _booster(path: Path) -> Any:
         raise ValueError(str(error)) from error
 
 
+class _Stored(lgb.Sequence):
+    """Rows on disk, as the library reads them: some by themselves, to choose its bins, and then all in parts."""
+
+    def __init__(self, x: StoredMatrix) -> None:
+        self.x, self.batch_size = x, chunk_rows(x.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Any) -> Floats:
+        if isinstance(index, slice):
+            return self.x.rows(*index.indices(len(self.x))[:2])
+        row: Floats = self.x.rows(index, index + 1)[0]
+        return row
+
+
+class _Rows(lgb.Dataset):
+    """Rows to train on. Of those on disk, the library itself cannot ask the model that it goes on from."""
+
+    def _set_init_score_by_predictor(self, predictor: Any, data: Any, used_indices: Any) -> Any:
+        if predictor is None or not isinstance(data, _Stored):
+            return super()._set_init_score_by_predictor(predictor, data, used_indices)
+        scores = np.concatenate([predictor.predict(part, raw_score=True) for _, part in chunks(data.x)])
+        # Class by class.
+        return self.set_init_score(scores.reshape(len(data), -1).T.ravel())
+
+
 class Boosted:
     """A booster that is asked."""
 
     def __init__(self, booster: Any, task: str) -> None:
         self._booster, self._task = booster, task
 
-    def predict(self, x: Floats) -> Predicted:
-        found = np.asarray(self._booster.predict(x, num_threads=threads()), dtype=np.float64)
+    def predict(self, x: Inputs) -> Predicted:
+        parts = [self._booster.predict(part, num_threads=threads()) for _, part in chunks(x)]
+        found = np.asarray(np.concatenate(parts), dtype=np.float64)
         if self._task == "regression":
             return Predicted(found)
         return of_two(found) if self._task == "binary_classification" else of_classes(found)
@@ -75,8 +104,8 @@ class Boosting(Boosted):
         self._parameters = _parameters(problem)
         self._seed = int(problem.parameters["random_state"])
         train = problem.train
-        self._rows = lgb.Dataset(
-            train.x,
+        self._rows = _Rows(
+            _Stored(train.x) if isinstance(train.x, StoredMatrix) else train.x,
             label=train.y,
             weight=train.weight,
             # Its JSON has no escapes.

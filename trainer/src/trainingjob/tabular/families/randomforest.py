@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import whole
 from trainingjob.tabular.devices import Build
 from trainingjob.tabular.families.family import Problem, threads
 from trainingjob.tabular.families.fitted import Fitted, Fitting, load_trusted
@@ -23,7 +24,7 @@ def begin(problem: Problem, model: Path | None) -> Fitting:
     def fit() -> Any:
         forest = _forest(problem)
         train = problem.train
-        forest.fit(train.x, train.y, sample_weight=train.weight)
+        forest.fit(whole(train.x), train.y, sample_weight=train.weight)
         # Several threads would add up the trees in an order of their own, and the last digits with it.
         forest.n_jobs = 1
         return forest

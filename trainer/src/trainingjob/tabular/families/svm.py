@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, SVR
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import whole
 from trainingjob.tabular.devices import Build
 from trainingjob.tabular.families.family import Problem
 from trainingjob.tabular.families.fitted import Fitted, Fitting, load_trusted
@@ -38,12 +39,12 @@ def _fit(problem: Problem) -> Any:
     seed = chosen.pop("random_state")
     train = problem.train
     if problem.task == "regression":
-        return SVR(**chosen).fit(train.x, train.y, sample_weight=train.weight)
+        return SVR(**chosen).fit(whole(train.x), train.y, sample_weight=train.weight)
     del chosen["epsilon"]
     _, counts = np.unique(train.y, return_counts=True)
     folds = StratifiedKFold(max(2, min(_FOLDS, int(counts.min()))), shuffle=True, random_state=seed)
     machine = CalibratedClassifierCV(SVC(**chosen, random_state=seed), method="sigmoid", cv=folds, ensemble=False)
-    machine.fit(train.x, train.y, sample_weight=train.weight)
+    machine.fit(whole(train.x), train.y, sample_weight=train.weight)
     # The folds are no part of what was learnt.
     machine.cv = None
     return machine

@@ -8,8 +8,9 @@ import numpy as np
 import xgboost as xgb
 
 from trainingjob.tabular.data.column import Floats
+from trainingjob.tabular.data.inputs import Inputs, StoredMatrix, chunks
 from trainingjob.tabular.devices import Build
-from trainingjob.tabular.families.family import Problem, plain_names
+from trainingjob.tabular.families.family import Problem, Sample, plain_names
 from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 
 SEGMENTED = False
@@ -40,9 +41,19 @@ def begin(problem: Problem, model: Path | None) -> "Boosting":
     names = plain_names(problem.names, "[]<")
     kinds = ["c" if index in problem.categorical else "q" for index in range(len(names))]
     train = problem.train
-    rows = xgb.DMatrix(
-        train.x, label=train.y, weight=train.weight, feature_names=names, feature_types=kinds, enable_categorical=True
-    )
+    if problem.device.how == "CUDA" and not isinstance(train.x, StoredMatrix):
+        # A GPU makes bins of its own.
+        rows = xgb.DMatrix(
+            train.x,
+            label=train.y,
+            weight=train.weight,
+            feature_names=names,
+            feature_types=kinds,
+            enable_categorical=True,
+        )
+    else:
+        # From the same parts wherever the rows lie, so that the bins are the same and the model with them.
+        rows = xgb.QuantileDMatrix(_Parts(train, names, kinds), enable_categorical=True)
     booster = xgb.Booster(_parameters(problem), [rows], model_file=None if model is None else str(model))
     return Boosting(booster, problem, rows)
 
@@ -52,19 +63,43 @@ def load(path: Path, task: str, classes: int) -> "Boosted":
     return Boosted(booster, task, list(booster.feature_names or []), list(booster.feature_types or []))
 
 
+class _Parts(xgb.DataIter):
+    """Rows to train on, a part at a time."""
+
+    def __init__(self, train: Sample, names: list[str], kinds: list[str]) -> None:
+        self._train, self._names, self._kinds = train, names, kinds
+        self._left = chunks(train.x)
+        super().__init__()
+
+    def reset(self) -> None:
+        self._left = chunks(self._train.x)
+
+    def next(self, input_data: Any) -> bool:
+        start, part = next(self._left, (0, None))
+        if part is None:
+            return False
+        rows, train = slice(start, start + len(part)), self._train
+        weight = None if train.weight is None else train.weight[rows]
+        input_data(data=part, label=train.y[rows], weight=weight, feature_names=self._names, feature_types=self._kinds)
+        return True
+
+
 class Boosted:
     """A booster that is asked."""
 
     def __init__(self, booster: Any, task: str, names: list[str], kinds: list[str]) -> None:
         self._booster, self._task, self._names, self._kinds = booster, task, names, kinds
 
-    def predict(self, x: Floats) -> Predicted:
-        found = np.asarray(self._booster.predict(self._matrix(x)), dtype=np.float64)
+    def predict(self, x: Inputs) -> Predicted:
+        found = np.asarray(self._ask(x), dtype=np.float64)
         if self._task == "regression":
             return Predicted(found)
         return of_two(found) if self._task == "binary_classification" else of_classes(found)
 
-    def _matrix(self, x: Floats) -> Any:
+    def _ask(self, x: Inputs) -> Any:
+        return np.concatenate([self._booster.predict(self._rows_of(part)) for _, part in chunks(x)])
+
+    def _rows_of(self, x: Floats) -> Any:
         return xgb.DMatrix(x, feature_names=self._names, feature_types=self._kinds, enable_categorical=True)
 
     def importance(self) -> tuple[str, Floats]:
@@ -78,7 +113,7 @@ class Boosting(Boosted):
     def __init__(self, booster: Any, problem: Problem, rows: Any) -> None:
         super().__init__(booster, problem.task, rows.feature_names, rows.feature_types)
         self._rows, self._seed = rows, int(problem.parameters["random_state"])
-        self._matrices: list[tuple[Floats, Any]] = [(problem.train.x, rows)]
+        self._matrices: list[tuple[Inputs, Any]] = [(problem.train.x, rows)]
 
     @property
     def done(self) -> int:
@@ -91,13 +126,15 @@ class Boosting(Boosted):
     def save(self, path: Path) -> None:
         self._booster.save_model(str(path))
 
-    def _matrix(self, x: Floats) -> Any:
+    def _ask(self, x: Inputs) -> Any:
         # Kept: the booster remembers what its trees so far say of a matrix that it has seen.
         for known, matrix in self._matrices:
             if known is x:
-                return matrix
-        self._matrices.append((x, super()._matrix(x)))
-        return self._matrices[-1][1]
+                return self._booster.predict(matrix)
+        if isinstance(x, StoredMatrix):
+            return super()._ask(x)
+        self._matrices.append((x, self._rows_of(x)))
+        return self._booster.predict(self._matrices[-1][1])
 
     def _boost(self, step: int) -> None:
         """Trains one round, numbered from 1. Its chances depend on the seed and the round alone, never on earlier rounds.

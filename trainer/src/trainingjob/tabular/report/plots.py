@@ -15,6 +15,7 @@ from trainingjob.tabular.data.column import Floats
 # A column may be called $a$.
 _STYLE: Any = {"text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
 _SIZE = (5.6, 4.0)
+_MOST_POINTS = 20_000
 _MOST_BARS = 20
 _MOST_CLASSES = 20
 
@@ -119,12 +120,16 @@ def importance(measure: str, values: Floats, names: Sequence[str]) -> Plot:
 def residuals(truth: Floats, predicted: Floats) -> Plot:
     """What is left of the truth when the prediction is taken away."""
 
+    # More points cover each other, and take as much memory as a table.
+    nth = -(-len(truth) // _MOST_POINTS)
+
     def draw(axes: Any) -> None:
         axes.axhline(0, color="0.7", linestyle="--", linewidth=1)
-        axes.scatter(predicted, truth - predicted, s=10, alpha=0.6)
+        axes.scatter(predicted[::nth], (truth - predicted)[::nth], s=10, alpha=0.6)
         axes.set(xlabel="predicted", ylabel="true minus predicted")
 
-    return plot_of("residuals", "Residuals: what is left of the truth when the prediction is taken away", draw)
+    some = f", of one row in {nth}" if nth > 1 else ""
+    return plot_of("residuals", f"Residuals: what is left of the truth when the prediction is taken away{some}", draw)
 
 
 def _name(axes: Any, names: Sequence[str]) -> None:
