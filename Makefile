@@ -3,7 +3,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 PYTHON_BIN := .venv/bin
 
-.PHONY: install finetune demo types methods test test-gpu chaos stories mutants generate format
+.PHONY: install finetune demo types methods steptime test test-gpu chaos stories mutants generate format
 
 install: node_modules/.installed
 	@./trainer/install.sh
@@ -31,6 +31,10 @@ types: finetune
 # Every method of fine-tuning through operator and simulator to a model that plain transformers load: what it measured, read back over the API.
 methods: finetune
 	@exec node test/demo/methods.ts
+
+# What our callbacks and the upload in the background add to a training step, beside TRL alone.
+steptime: finetune
+	@exec $(PYTHON_BIN)/python test/bench/steptime.py
 
 test: install
 	@./trainer/install.sh finetune lightning
