@@ -48,6 +48,7 @@ const full: JobSeries = {
   lastReportSeconds: 1.75e9,
   attempt: 3,
   retries: { user: 0, host: 2 },
+  trials: { complete: 3, pruned: 0, failed: 1 },
 };
 
 /** What the operator itself does to each metric once. */
