@@ -327,11 +327,16 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'trainer/src/trainingjob/keeper.py',
-        old: 'set(self._stored) - {*newest, *best, progress.tracker.best_step}',
-        new: 'set(self._stored) - {*newest}',
+        old: 'if step in newest or step in best or step == progress.tracker.best_step',
+        new: 'if step in newest',
       },
     ],
     tests: ['trainer/tests/test_tabular.py::test_best_checkpoint_survives_rotation'],
+  },
+  {
+    name: 'a checkpoint is removed though the operator knows of no newer one',
+    edits: [{ file: 'trainer/src/trainingjob/keeper.py', old: ' - kept - counted_on)', new: ' - kept)' }],
+    tests: ['trainer/tests/test_resume.py::test_what_the_operator_knows_of_stands_until_it_knows_what_takes_its_place'],
   },
   {
     name: 'a run takes its runtime anew with each attempt',

@@ -49,9 +49,7 @@ def test_of_two_classes_it_is_the_log_loss():
     assert found[2] == 0
 
 
-@pytest.mark.parametrize(
-    ("rows", "inputs", "taken"), [(5000, 3, 2000), (5000, 500, 200), (5000, 8000, 20), (9, 3, 9)]
-)
+@pytest.mark.parametrize(("rows", "inputs", "taken"), [(5000, 3, 2000), (5000, 500, 200), (5000, 8000, 20), (9, 3, 9)])
 def test_what_it_asks_is_bounded(rows, inputs, taken):
     model = Known()
     found = permuted(task_named("regression"), model, part(rows, inputs), 5)[1]
