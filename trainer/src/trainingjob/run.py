@@ -14,6 +14,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune.libraries import missing, quieten
 from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.loading import loading
 from trainingjob.storage.s3settings import KEYS
 
 
@@ -61,7 +62,8 @@ def _train(config: Config) -> int:
         except ModuleNotFoundError as error:
             raise missing(error) from error
         return fine_tune(config, config.trainer, __version__)
-    from trainingjob.tabular.train import train
+    with loading():
+        from trainingjob.tabular.train import train
 
     return train(config, __version__)
 

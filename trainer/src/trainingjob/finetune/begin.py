@@ -9,6 +9,7 @@ from trainingjob.config import Config
 from trainingjob.finetune.libraries import missing
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.processes import arranged, wanted_processes
+from trainingjob.loading import loading
 from trainingjob.rank import launched
 
 
@@ -37,7 +38,8 @@ def fine_tune(config: Config, finetune: FineTuneConfig, version: str) -> int:
 def _train(config: Config, version: str) -> int:
     # Imported here: who only starts others does not wait for the libraries.
     try:
-        from trainingjob.finetune.train import train
+        with loading():
+            from trainingjob.finetune.train import train
     except ModuleNotFoundError as error:
         raise missing(error) from error
     return train(config, version)

@@ -16,8 +16,8 @@ _ALWAYS = {
     "TOKENIZERS_PARALLELISM": "false",
     # TRL keeps ORPO among its experiments, which it would say at each import.
     "TRL_EXPERIMENTAL_SILENCE": "1",
-    # A pod lives for one run: what compiling would win is lost in the first steps.
-    "TORCH_COMPILE_DISABLE": "1",
+    # A pod lives for one run: what compiling would win is lost in the first steps. With this name the compiler is not loaded either.
+    "TORCHDYNAMO_DISABLE": "1",
 }
 
 
