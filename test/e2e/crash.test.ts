@@ -1,13 +1,19 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ControlPlane } from '../controlplane/controlplane.ts';
 import { kubectl } from '../controlplane/crds.ts';
-import { startRig, stubSpec, type Rig } from '../rig/rig.ts';
+import { startPlane, startRig, stubSpec, type Rig } from '../rig/rig.ts';
 
+let plane: ControlPlane;
 let rig: Rig;
+beforeAll(async () => {
+  plane = await startPlane();
+});
 beforeEach(async () => {
-  rig = await startRig();
+  rig = await startRig({}, plane);
   await rig.start();
 });
 afterEach(() => rig.stop());
+afterAll(() => plane.stop());
 
 const creates = (): number =>
   rig.simulator.calls.filter((call) => call.method === 'POST' && call.path === '/v2/pods').length;

@@ -67,10 +67,17 @@ const shortened: Readonly<Record<string, string>> = {
   LOG_LEVEL: 'debug',
 };
 
-export async function startRig(options: Partial<SimulatorOptions> = {}): Promise<Rig> {
-  const folder = mkdtempSync(join(tmpdir(), 'trainingjob-rig-'));
+/** A control plane that the project's resource definitions are applied to. */
+export async function startPlane(): Promise<ControlPlane> {
   const plane = await startControlPlane();
   await applyCrds(plane);
+  return plane;
+}
+
+/** `lent`: a control plane that outlives this rig, for one rig after the other; no job of it is left behind. */
+export async function startRig(options: Partial<SimulatorOptions> = {}, lent?: ControlPlane): Promise<Rig> {
+  const folder = mkdtempSync(join(tmpdir(), 'trainingjob-rig-'));
+  const plane = lent ?? (await startPlane());
   const simulator = await startSimulator({
     folder: join(folder, 'runpod'),
     limits: [{ name: 'minute', requests: 100_000 }],
@@ -181,8 +188,14 @@ export async function startRig(options: Partial<SimulatorOptions> = {}): Promise
     },
     async stop() {
       await operator?.end();
+      if (lent)
+        for (const { metadata } of reflector.store.list()) {
+          // Nobody is there to give them up.
+          await rig.patch(metadata.namespace, metadata.name, { metadata: { finalizers: null } });
+          await kubectl(plane, ['delete', 'tj', '-n', metadata.namespace, metadata.name, '--ignore-not-found']);
+        }
       await reflector.stop();
-      await Promise.all([simulator.stop(), plane.stop(), kube.close()]);
+      await Promise.all([simulator.stop(), lent ? undefined : plane.stop(), kube.close()]);
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -8,9 +8,9 @@ const run = promisify(execFile);
 /** The Python that the trainer is installed in. */
 export const python = new URL('../../.venv/bin/python', import.meta.url).pathname;
 
-/** The trainer's image, as the simulator runs it: the agent, with nothing around it. */
+/** The trainer's image, as the simulator runs it: the agent, with one thread for each pod, as the models are tiny and the cores few. */
 export const trainerImage = 'trainer:test';
-export const trainerImages = { [trainerImage]: [python, '-m', 'trainingjob', 'agent'] };
+export const trainerImages = { [trainerImage]: ['env', 'OMP_NUM_THREADS=1', python, '-m', 'trainingjob', 'agent'] };
 
 /** Runs a Python program and answers what it printed. Throws where it fails. */
 export async function runPython(args: readonly string[]): Promise<string> {
