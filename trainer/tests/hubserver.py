@@ -25,12 +25,13 @@ _READ_BYTES = 65536
 
 @dataclass
 class Fault:
-    """Befalls the next `times` requests whose method and path fit: answered with `status`, cut off after `cut_after` bytes of what they
+    """Befalls the next `times` requests whose method and path fit: answered with `status` or with a `page`, cut off after `cut_after` bytes of what they
     send, or read slowly; with `answer_lost` it takes effect, and just its answer never comes."""
 
     method: str
     path: str
     status: int | None = None
+    page: bytes | None = None
     cut_after: int | None = None
     seconds_per_block: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
@@ -115,6 +116,9 @@ class HubServer:
                 self.faults.remove(fault)
         content = _body(request, fault)
         if content is None:
+            return
+        if fault is not None and fault.page is not None:
+            _send(request, 200, fault.page)
             return
         if self.broken or (fault is not None and fault.status is not None):
             status = 500 if fault is None or fault.status is None else fault.status

@@ -15,7 +15,8 @@ from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.dataset import prepare
-from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.lora import TARGETS, adapter
+from trainingjob.finetune.parameters import FineTuneConfig, Lora
 from trainingjob.finetune.reports import gpu_memory, gpu_use
 from trainingjob.storage.manifest import verify
 
@@ -256,3 +257,19 @@ def test_job_that_cannot_be_done(config, tmp_path, members, sentence):
         run(tmp_path / "run", config(**members))
     assert caught.value.code == ExitCode.CONFIGURATION
     assert sentence in str(caught.value)
+
+
+TINY = {
+    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 32,
+    "head_dim": 8, "pad_token_id": 0, "num_local_experts": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(TARGETS))
+def test_modules_of_each_architecture_that_has_some_are_in_its_models(kind):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **TINY))
+    assert set(adapter(Lora(r=4, alpha=8, dropout=0.0, target_modules=None), model).target_modules) == set(
+        TARGETS[kind]
+    )

@@ -225,3 +225,20 @@ def test_hub_that_does_not_answer_is_no_fault_of_the_configuration(server, how):
     with pytest.raises(TrainingError, match="hf://acme/tiny cannot be read from the Hub:") as caught:
         download.model_at_hub(MODEL, None)
     assert caught.value.code == ExitCode.ARTIFACTS
+
+
+def test_answer_that_is_a_page_of_somebody_between_is_no_fault_of_ours(server):
+    """A proxy asked for a login: the run ended as one whose trainer has a bug."""
+    server.faults.append(Fault("GET", "/api/models/", page=b"<html>Log in</html>", times=99))
+    with pytest.raises(TrainingError, match="hf://acme/tiny cannot be read from the Hub:") as caught:
+        download.model_at_hub(MODEL, None)
+    assert caught.value.code == ExitCode.ARTIFACTS
+
+
+def test_adapter_names_the_model_at_the_hub_and_not_a_folder_of_its_pod(server, tmp_path):
+    from peft import PeftConfig
+
+    folder = tmp_path / "run"
+    run(folder, config_in(folder, output={"uri": "file:///models", "merge": False}))
+    found = PeftConfig.from_pretrained(folder / "output")
+    assert (found.base_model_name_or_path, found.revision) == ("acme/tiny", server.commit("models/acme/tiny"))

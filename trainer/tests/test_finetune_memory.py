@@ -5,8 +5,12 @@ import torch
 
 from tests.demojob import of_type, read_events
 from tests.finetunejob import finetune_config, run
+from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
+from trainingjob.finetune.memory import with_half_the_batch
+from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.processes import with_batches
 from trainingjob.storage.manifest import verify
 
 torch.set_num_threads(1)
@@ -50,6 +54,21 @@ def test_run_goes_on_from_its_checkpoint_with_half_the_batch(made, tmp_path, mon
     assert less.of("totals")[-1]["totalSteps"] == 12
     # The same rows in each step, and the mean over the same tokens.
     assert less.losses() == pytest.approx(whole.losses(), rel=1e-3)
+
+
+SMALLER = [
+    # Rows at once and batches of a step, before and after.
+    ((8, 1), (4, 2)), ((6, 1), (3, 2)), ((3, 1), (1, 3)), ((5, 2), (2, 5)), ((3, 4), (1, 12)), ((7, 1), (1, 7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), SMALLER)
+def test_batch_of_an_odd_number_is_made_smaller_too(made, tmp_path, before, after):
+    config = parse_config(finetune_config(tmp_path, made / "model", made / "sft.jsonl"))
+    assert isinstance(config.trainer, FineTuneConfig)
+    smaller = with_half_the_batch(with_batches(config.trainer, *before))
+    assert smaller == with_batches(config.trainer, *after)
+    assert with_half_the_batch(with_batches(config.trainer, 1, 8)) is None
 
 
 def test_run_that_fits_in_no_way_ends_with_what_to_do(made, tmp_path, monkeypatch):

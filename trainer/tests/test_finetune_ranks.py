@@ -21,6 +21,7 @@ from tests.finetunejob import Done, finetune_config, offered, run
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo, processes
+from trainingjob.finetune.begin import by_itself
 from trainingjob.finetune.launcher import _cause
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.processes import arranged, samples_of, wanted_processes
@@ -278,6 +279,15 @@ def test_one_process_for_each_gpu_unless_the_job_says_how_many(made, tmp_path):
         TrainingError, match=r"distribution\.processes: 2 are more than the pod's 1 GPUs; write at most 1"
     ):
         wanted_processes(two, 1)
+
+
+def test_one_process_on_a_pod_with_several_gpus_is_started_as_one_of_many(made, tmp_path):
+    """By itself it would see all of them, and TRL refuses to share a batch out."""
+    _config, ddp = parsed(config_in(tmp_path, made))
+    fsdp = replace(ddp, distribution=replace(ddp.distribution, strategy="FSDP"))
+    assert [by_itself(1, gpus, ddp) for gpus in (0, 1, 2)] == [True, True, False]
+    assert not by_itself(2, 2, ddp)
+    assert not by_itself(1, 1, fsdp)
 
 
 CAUSES = [

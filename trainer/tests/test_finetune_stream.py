@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, TrainerCallback
 
 from tests.finetunejob import finetune_config, lost_at, offered, run
 from trainingjob.config import parse_config
@@ -104,6 +104,27 @@ def test_run_that_is_lost_gives_what_a_whole_one_gives(made, tmp_path, packing):
     done = run(tmp_path / "run", {**config, "resume": offered(before)})
     assert done.of("resumed")[0]["step"] == 8
     assert done.losses() == {step: loss for step, loss in whole.losses().items() if step > 8}
+
+
+class Careless(TrainerCallback):  # type: ignore[misc]
+    """Wants a file of the user's that is not there."""
+
+    def on_step_end(self, *_, **__):
+        raise FileNotFoundError(2, "No such file or directory", "/thresholds.json")
+
+
+def test_file_that_a_callback_misses_is_not_the_data(made, tmp_path):
+    """It was said that the data are not on the volume, with a code that is not tried again."""
+    config = config_in(tmp_path, made)
+    config["trainer"]["fineTune"]["callbacks"] = [{"entryPoint": "tests.test_finetune_stream:Careless"}]
+    with pytest.raises(FileNotFoundError, match=r"/thresholds\.json"):
+        run(tmp_path, config)
+
+
+def test_file_that_goes_while_it_is_read_is_a_fault_of_the_data(tmp_path):
+    with pytest.raises(TrainingError, match=r"numbers cannot be read: .*No such file") as caught:
+        list(stream_of(tmp_path / "gone.jsonl").rows())
+    assert caught.value.code == ExitCode.DATA
 
 
 def test_what_needs_all_rows_or_an_end_is_refused(made, tmp_path):

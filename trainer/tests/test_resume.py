@@ -173,6 +173,22 @@ def test_damaged_newest_falls_back_to_the_one_before(tmp_path, whole, harm, reas
     check_same(done, whole)
 
 
+def test_checkpoint_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(tmp_path):
+    """The run began anew, and its first save removed all that was only out of reach."""
+    config = config_in(tmp_path)
+    before = interrupted(tmp_path, config, 45)
+    newest = tmp_path / "checkpoints" / "checkpoint-42"
+    (newest / "model.json").rename(newest / "aside")
+    # Opening it fails as on a volume that has trouble, not as a file that is not there.
+    (newest / "model.json").symlink_to("model.json")
+    with pytest.raises(TrainingError, match="checkpoint-42 cannot be read back") as caught:
+        resumed(before, config)
+    assert caught.value.code == ExitCode.ARTIFACTS
+    (newest / "model.json").unlink()
+    (newest / "aside").rename(newest / "model.json")
+    assert words_of(resumed(before, config))["step"] == 42
+
+
 def test_all_damaged_begins_at_the_start(tmp_path, whole):
     config = config_in(tmp_path)
     before = interrupted(tmp_path, config, 30)

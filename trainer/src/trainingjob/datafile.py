@@ -34,25 +34,38 @@ def bad_data(message: str) -> TrainingError:
 
 @contextmanager
 def data_file(data: DataSource) -> Iterator[DataFile]:
-    """A file for as long as the block runs; that of a folder itself, or a copy on the container's disk.
+    """A file for as long as the block runs, which does nothing but read it; that of a folder itself, or a copy on the container's disk.
 
     Raises:
         TrainingError: exit code 3, when the file is missing, refused, cannot be read, or has another sum than the job says; exit
             code 6, when the place where it lies does not answer, which may pass. So do failures to read it in the block.
     """
-    source = data.source
-    place = "into the bucket" if source.startswith(S3) else "on the network volume"
-    missing = bad_data(f"{source} is not there; put the file {place}, or correct {data.named_by}")
-    try:
-        with tempfile.TemporaryDirectory(prefix="download-") as name:
+    with reading(data), kept_file(data) as found:
+        yield found
+
+
+@contextmanager
+def kept_file(data: DataSource) -> Iterator[DataFile]:
+    """As `data_file`, for a block that does more than read it: what fails there is not taken for a fault of the data."""
+    with tempfile.TemporaryDirectory(prefix="download-") as name:
+        with reading(data):
             path, revision = _fetched(data, Path(name))
             if not path.is_file():
-                raise missing
+                raise FileNotFoundError(path)
             found = DataFile(path, sha256(path), revision)
             _check_sum(data, found.sha256)
-            yield found
+        yield found
+
+
+@contextmanager
+def reading(data: DataSource) -> Iterator[None]:
+    """Failures to read data, in the words and with the exit code of `data_file`."""
+    source = data.source
+    try:
+        yield
     except FileNotFoundError as error:
-        raise missing from error
+        place = "into the bucket" if source.startswith(S3) else "on the network volume"
+        raise bad_data(f"{source} is not there; put the file {place}, or correct {data.named_by}") from error
     except StorageError as error:
         message = f"{source} cannot be read: {error}"
         raise TrainingError(ExitCode.DATA if error.lasting else ExitCode.ARTIFACTS, message) from error

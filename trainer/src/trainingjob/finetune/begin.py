@@ -27,12 +27,17 @@ def fine_tune(config: Config, finetune: FineTuneConfig, version: str) -> int:
             f"{parameters.gradient_accumulation_steps}, so that its steps stay what they were"
         )
         reporting.emit({"type": "alert", "name": "BatchRearranged", "severity": "Info", "message": message})
-    if processes == 1 and finetune.distribution.strategy != "FSDP":
+    if by_itself(processes, gpus, finetune):
         return _train(replace(config, trainer=finetune), version)
     # Imported here: it is of no use to one process.
     from trainingjob.finetune.launcher import launch
 
     return launch(config, finetune, processes, version)
+
+
+def by_itself(processes: int, gpus: int, finetune: FineTuneConfig) -> bool:
+    """Whether this very process trains. One that sees more GPUs than its own would share each batch out among them, which TRL refuses."""
+    return processes == 1 and gpus <= 1 and finetune.distribution.strategy != "FSDP"
 
 
 def _train(config: Config, version: str) -> int:

@@ -10,8 +10,10 @@ from trainingjob.finetune.parameters import Lora
 
 _LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # By `model_type` of the model's configuration.
-_TARGETS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), _LLAMA),
+TARGETS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"), _LLAMA),
+    # Its experts are no linear modules.
+    "mixtral": ("q_proj", "k_proj", "v_proj", "o_proj"),
     "gpt2": ("c_attn", "c_proj", "c_fc"),
     "gpt_neox": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
     "phi": ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
@@ -26,7 +28,7 @@ def adapter(lora: Lora, model: Any) -> LoraConfig:
         TrainingError: exit code 2, when a module is not in the model, or nobody knows the architecture's.
     """
     kind = str(model.config.model_type)
-    targets = lora.target_modules or _TARGETS.get(kind)
+    targets = lora.target_modules or TARGETS.get(kind)
     there = linear_modules(model)
     if targets is None:
         raise invalid(

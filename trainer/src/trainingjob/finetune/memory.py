@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
@@ -11,6 +10,7 @@ from trainingjob import reporting
 from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.parameters import FineTuneConfig
+from trainingjob.finetune.processes import with_batches
 
 # How often a run goes on with half the batch.
 MOST_HALVINGS = 3
@@ -42,13 +42,14 @@ def watched() -> Iterator[None]:
 
 
 def with_half_the_batch(config: FineTuneConfig) -> FineTuneConfig | None:
-    """The same steps over the same rows, from half as many rows at once and twice as many batches; None for a batch of one."""
+    """The same steps over the same rows, from at most half as many rows at once, and more batches; None for a batch of one."""
     parameters = config.parameters
-    rows, batches = parameters.per_device_train_batch_size, parameters.gradient_accumulation_steps
-    if rows % 2 != 0:
+    rows = parameters.per_device_train_batch_size
+    if rows == 1:
         return None
-    smaller = replace(parameters, per_device_train_batch_size=rows // 2, gradient_accumulation_steps=batches * 2)
-    return replace(config, parameters=smaller)
+    samples = rows * parameters.gradient_accumulation_steps
+    fewer = next(fewer for fewer in range(rows // 2, 0, -1) if samples % fewer == 0)
+    return with_batches(config, fewer, samples // fewer)
 
 
 def tell_halved(config: FineTuneConfig) -> None:

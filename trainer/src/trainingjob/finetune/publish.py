@@ -14,6 +14,7 @@ from trainingjob.exitcodes import ExitCode, TrainingError, naming
 from trainingjob.finetune.card import model_card
 from trainingjob.finetune.eventfiles import copy_event_files, is_event_file
 from trainingjob.finetune.hubpublish import hub_repository
+from trainingjob.finetune.hubtarget import SCHEME
 from trainingjob.finetune.merge import merged, try_out
 from trainingjob.finetune.parameters import FineTuneConfig
 from trainingjob.finetune.source import Base
@@ -146,6 +147,17 @@ def _write_model(trained: Trained, checkpoint: Path, folder: Path) -> None:
         raise TrainingError(
             ExitCode.ARTIFACTS, "the checkpoint has no adapter_model.safetensors, so there is no adapter to publish"
         )
+    else:
+        _name_base(trained, folder / "adapter_config.json")
+
+
+def _name_base(trained: Trained, file: Path) -> None:
+    """A model at the Hub, by its name there and its commit; peft wrote the folder of this pod, which nobody has later."""
+    if trained.base.commit is None:
+        return
+    name = trained.finetune.model.source.removeprefix(SCHEME)
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps({**written, "base_model_name_or_path": name, "revision": trained.base.commit}, indent=2))
 
 
 def _write_words(trained: Trained, step: int, folder: Path) -> None:

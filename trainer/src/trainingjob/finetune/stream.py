@@ -43,9 +43,13 @@ class Stream:
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Rows by their numbers, from 1, once through. Raises TrainingError with exit code 3 for one that does not fit."""
         found = None
-        for number, row in enumerate(itertools.islice(rows_of(self.path, self.source, whole=False), self.most_rows), 1):
-            found = found or recognised(row, self.method, self.source)
-            yield number, converted(found, row, f"{self.source} row {number}", self.method)
+        rows = itertools.islice(rows_of(self.path, self.source, whole=False), self.most_rows)
+        try:
+            for number, row in enumerate(rows, 1):
+                found = found or recognised(row, self.method, self.source)
+                yield number, converted(found, row, f"{self.source} row {number}", self.method)
+        except OSError as error:
+            raise bad_data(f"{self.source} cannot be read: {error}") from error
 
     def holds_out(self, row: Row) -> bool:
         """Whether a row is for evaluations; equal rows are on the same side."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainingjob import earlystopping, reporting
 from trainingjob.config import Config
-from trainingjob.datafile import data_file
+from trainingjob.datafile import kept_file
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.fields import invalid
 from trainingjob.finetune import memory
@@ -111,7 +111,7 @@ def _prepared(
     if finetune.dataset.shuffle_buffer_size is None:
         return prepare(finetune, tokenizer, processes, cache)
     # A copy of the file stays for as long as rows of it are trained on.
-    return prepare_stream(finetune, tokenizer, holding.enter_context(data_file(finetune.dataset.file)))
+    return prepare_stream(finetune, tokenizer, holding.enter_context(kept_file(finetune.dataset.file)))
 
 
 def _fitting(training: _Training) -> tuple[Progress, bool]:

@@ -112,7 +112,8 @@ def _asking(source: str, where: str, refused: Callable[[str], TrainingError]) ->
             f"{where}.source: {source} is refused by the Hub with {status}; set HF_TOKEN in spec.trainer.env to a token that is "
             "good and may read it, or leave it out where everybody may"
         ) from error
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:
+        # An answer that is no JSON; Xet has no kinds of errors.
         raise disk_full(error) or _away(source, error) from error
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainingjob.disk import disk_full
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.storage.address import store_at
 from trainingjob.storage.store import Digest, StorageError, Store, Tell, tell_nobody
@@ -118,8 +119,11 @@ def _reading(uri: str) -> Iterator[None]:
         yield
     except StorageError as error:
         raise TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be read back: {error}") from error
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise Damaged(f"{uri} cannot be read back: {error}") from error
+    except OSError as error:
+        # Whether it is whole is not known: what is not known to be damaged is neither passed over nor removed (promise 3).
+        raise disk_full(error) or TrainingError(ExitCode.ARTIFACTS, f"{uri} cannot be read back: {error}") from error
 
 
 def _compare(where: str, found: Digest, wanted: Digest) -> None:
