@@ -1,6 +1,7 @@
 """From columns to a matrix: what is learnt is learnt from the training rows alone, and goes through a file unchanged."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -156,3 +157,16 @@ def test_what_is_read_from_the_file_does_the_same_to_the_last_bit(tmp_path, enco
     assert again == pipeline
     for rows in (TRAIN, LATER):
         np.testing.assert_array_equal(again.transform(columns, rows).x, pipeline.transform(columns, rows).x)
+
+
+def test_one_hot_columns_are_filled_without_a_second_copy():
+    texts = tuple(f"{index:03}" for index in range(500))
+    column = Column("c", "Categorical", np.tile(np.arange(500, dtype=np.float64), 20), texts)
+    rows = np.arange(10_000)
+    pipeline, _ = fitted(column, train=rows)
+    tracemalloc.start()
+    x = pipeline.transform((column,), rows).x
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert x.sum() == 10_000
+    assert peak < 1.1 * x.nbytes

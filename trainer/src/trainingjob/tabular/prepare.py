@@ -1,6 +1,7 @@
 """From the configuration to what a model is fitted to."""
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from trainingjob.datafile import bad_data
 from trainingjob.tabular.data.column import Floats
 from trainingjob.tabular.data.inputs import Inputs
 from trainingjob.tabular.data.kinds import Kind
+from trainingjob.tabular.data.memory import inputs_in_chunks
 from trainingjob.tabular.data.pipeline import Matrix, Pipeline, complete, fit
 from trainingjob.tabular.data.split import Rows, Split, split_rows
 from trainingjob.tabular.data.table import Selection, Table, read_table
@@ -54,10 +56,6 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
     table = read_table(tabular.file, selection)
     y, classes = task.encode(table)
     notes: list[str] = []
-    if table.folder is not None:
-        notes.append(
-            "the rows are read from disk a part at a time, because the pod's memory would not hold them at once"
-        )
     rows = _usable(tabular, table, y, notes)
     split = split_rows(
         y, rows, tabular.eval_split, tabular.test_split, tabular.seed, stratified=tabular.task != "regression"
@@ -69,6 +67,11 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         tabular.preprocessing.encoding or tabular.family.encoding,
         tabular.preprocessing.scaling or tabular.family.scaling,
     )
+    table = _placed(tabular, table, pipeline, len(rows))
+    if table.folder is not None:
+        notes.insert(
+            0, "the rows are read from disk a part at a time, because the pod's memory would not hold them at once"
+        )
     train, held_out = (transformed(pipeline, table, part) for part in (split.train, split.held_out))
     test = transformed(pipeline, table, split.test) if split.has_test else held_out
     weight = balanced(y[train.kept]) if tabular.class_weight == "Balanced" else None
@@ -92,6 +95,23 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
         test=_part(test, y) if split.has_test else held_out_part,
         notes=(*notes, *left_out),
     )
+
+
+def _placed(tabular: TabularConfig, table: Table, pipeline: Pipeline, rows: int) -> Table:
+    """The table, with a folder for its rows where memory will not hold what the pipeline makes of them."""
+    in_chunks = inputs_in_chunks(
+        table.source,
+        rows,
+        len(table.features) + 1,
+        pipeline.widths,
+        tabular.bytes_per_number,
+        one_hot=pipeline.encoding == "OneHot" and "Categorical" in pipeline.kinds.values(),
+        streams=tabular.family.streams,
+        stored=table.folder is not None,
+    )
+    if in_chunks and table.folder is None:
+        return replace(table, folder=tempfile.TemporaryDirectory(prefix="table-"))
+    return table
 
 
 def _usable(tabular: TabularConfig, table: Table, y: Floats, notes: list[str]) -> Rows:

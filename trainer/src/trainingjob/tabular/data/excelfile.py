@@ -1,6 +1,7 @@
 """Excel files: the first sheet."""
 
 import datetime
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +18,22 @@ def excel_cells(path: Path, source: str) -> Iterator[Cells]:
     """Opens a file whose first sheet has column names in its first row. Raises TrainingError with exit code 3."""
     try:
         with CalamineWorkbook.from_path(path) as book:
-            # Empty rows above the names would shift every row that a message names.
-            rows = book.get_sheet_by_index(0).to_python(skip_empty_area=False)
+            sheet = book.get_sheet_by_index(0)
     except (CalamineError, OSError, IndexError) as error:
         raise bad_data(f"{source} cannot be read as Excel: {error}; save it again, or as CSV") from error
-    if not rows or not any(str(name).strip() for name in rows[0]):
+    # The library has unpacked the sheet; its rows become texts a chunk at a time.
+    rows = sheet.iter_rows()
+    (last, _), (_, left) = sheet.end or (0, 0), sheet.start or (0, 0)
+    names = [_text(name).strip() for name in next(rows, [])]
+    if not any(names):
         raise bad_data(f"{source} has no column names in the first row of its first sheet; write them there")
-    yield Cells([_text(name).strip() for name in rows[0]], _chunks(rows), "row", len(rows) - 1)
+    # Empty columns on the left are counted by Excel and in messages, and left out by the library.
+    yield Cells([""] * left + names, _chunks(rows, left), "row", last)
 
 
-def _chunks(rows: list[list[Any]]) -> Iterator[Chunk]:
-    filled = [(number, row) for number, row in enumerate(rows[1:], 2) if any(cell != "" for cell in row)]
-    for start in range(0, len(filled), CHUNK_ROWS):
-        part = filled[start : start + CHUNK_ROWS]
+def _chunks(rows: Iterator[list[Any]], left: int) -> Iterator[Chunk]:
+    filled = ((number, [""] * left + row) for number, row in enumerate(rows, 2) if any(cell != "" for cell in row))
+    while part := list(itertools.islice(filled, CHUNK_ROWS)):
         columns = [[_text(cell) for cell in cells] for cells in zip(*(row for _, row in part), strict=True)]
         yield Chunk(columns.__getitem__, [number for number, _ in part])
 

@@ -59,6 +59,11 @@ class Pipeline:
     def kinds(self) -> Mapping[str, Kind]:
         return {feature.name: feature.kind for feature in self.features}
 
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """How many columns of the matrix each column of the table becomes."""
+        return {feature.name: len(self._names(feature)) for feature in self.features}
+
     def transform(self, columns: tuple[Column, ...], rows: Rows) -> Matrix:
         """Rows of a table. With `Drop`, rows that lack a value are left out, which `kept` tells."""
         by_name = {column.name: column for column in columns}
@@ -73,7 +78,7 @@ class Pipeline:
             if feature.kind == "Categorical" and self.encoding == "Native":
                 categorical.append(place)
             width = len(self._names(feature))
-            x[:, place : place + width] = self._numbers(feature, by_name[feature.name], rows)
+            self._write_into(x[:, place : place + width], feature, by_name[feature.name], rows)
             place += width
         return Matrix(x, names, tuple(categorical), rows)
 
@@ -92,22 +97,24 @@ class Pipeline:
             return [f"{feature.name} ({part})" for part in ("day", "month", "weekday")]
         return [feature.name]
 
-    def _numbers(self, feature: Feature, column: Column, rows: Rows) -> Floats:
+    def _write_into(self, x: Floats, feature: Feature, column: Column, rows: Rows) -> None:
         if feature.kind != "Categorical":
             numbers = _numbers(column, rows)
             for index, fill in enumerate(feature.fill):
                 if fill is not None:
                     numbers[np.isnan(numbers[:, index]), index] = fill
-            scaled: Floats = (numbers - np.array(feature.center)) / np.array(feature.scale)
-            return scaled
+            x[:] = (numbers - np.array(feature.center)) / np.array(feature.scale)
+            return
         codes = _codes(feature, column, rows)
         if self.encoding != "OneHot":
             # Unseen: a place of its own after the known ones, or missing where the library knows categories.
             unseen = math.nan if self.encoding == "Native" else len(feature.categories)
-            return np.where(codes == -1, unseen, codes)[:, None]
+            x[:, 0] = np.where(codes == -1, unseen, codes)
+            return
         # A row of an unseen or missing category is zero in every column.
-        flags: Floats = (codes[:, None] == np.arange(len(feature.categories))).astype(np.float64)
-        return flags
+        x[:] = 0.0
+        known = np.flatnonzero(codes >= 0)
+        x[known, codes[known].astype(np.int64)] = 1.0
 
 
 def fit(
