@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,8 @@ import pytest
 
 from trainingjob.datasource import DataSource
 from trainingjob.exitcodes import ExitCode, TrainingError
+from trainingjob.tabular.data import memory
+from trainingjob.tabular.data.cells import CHUNK_ROWS
 from trainingjob.tabular.data.split import split_rows
 from trainingjob.tabular.data.table import Selection, read_table
 from trainingjob.tabular.tasks.task import task_named
@@ -75,7 +78,22 @@ FAULTS = [
     ("doubled column", "a,a,y\n1,2,0\n3,4,1\n", 'has two columns named "a"; give each its own name'),
     ("column without a name", ",b,y\n1,2,0\n3,4,1\n", "column 1 has no name; name it, or write the file without it"),
     ("cut in a character", "a,b,y\n1,2,0\n3,ä,1\n".encode()[:-4], "cannot be read as CSV in utf-8"),
-    ("open quote", 'a,b,y\n1,"' + "x" * 200_000, "cannot be read as CSV: "),
+    ("open quote", 'a,b,y\n1,"' + "x" * 200_000, "line 2 has 2 cells, the header has 3; quote cells that contain"),
+    (
+        "open quote of a large file",
+        'a,b,y\n1,"' + "x" * (2**24 + 1),
+        "close every quote, quote cells that contain quotes or line breaks, and keep cells below 16777216 characters",
+    ),
+    (
+        "moment that is in the year 10000 in UTC",
+        "a,y\n9999-12-31,0\n9999-12-31T23:59:59-05:00,1\n",
+        'line 3, column "a" holds a moment outside the years 1 to 9999 (UTC)',
+    ),
+    (
+        "moment that is before the year 1 in UTC",
+        "a,y\n0001-01-01T00:00:00+05:00,0\n2026-01-01,1\n",
+        'line 2, column "a" holds a moment outside the years 1 to 9999 (UTC)',
+    ),
 ]
 
 
@@ -165,6 +183,10 @@ KINDS = [
     ("texts", ["red", "", "blue"], "Categorical", [1, None, 0]),
     ("texts with a number among them", ["red", "blue", "7"], "Categorical", [2, 1, 0]),
     ("nothing", ["", "", ""], "Numeric", [None, None, None]),
+    ("nan alone", ["nan", "", "NaN"], "Numeric", [None, None, None]),
+    ("texts between nan", ["nan", "-nan", "red"], "Categorical", [None, None, 0]),
+    ("truth values beside nan", ["nan", "true", "false"], "Boolean", [None, 1, 0]),
+    ("dates between nan", ["nan", "nan", "1970-01-02"], "Date", [None, None, 86_400e6]),
 ]
 
 
@@ -212,6 +234,23 @@ def test_all_but_some_columns(tmp_path):
 def test_columns_that_are_not_used_may_hold_anything(tmp_path):
     table = read(tmp_path, "name,a,y\nAda,1,0\nBob,2,1\n", features=("a",), task="regression")
     assert values(table) == [[1, 2]]
+
+
+@pytest.mark.parametrize("text", ["9999-12-31 23:59:59.9999999", "9999-12-31T23:59:59.999999", "9999-12-31"])
+def test_open_end_of_a_period_is_a_date_that_is_written_in_the_same_year(tmp_path, text):
+    column = read(tmp_path, f"a,y\n{text},0\n0001-01-01,1\n", task="regression").features[0]
+    assert column.text(0).startswith("9999-12-31T")
+    assert column.text(1) == "0001-01-01T00:00:00"
+    again = read(tmp_path, f"a,y\n{column.text(0)},0\n{column.text(1)},1\n", task="regression").features[0]
+    assert again.values.tolist() == column.values.tolist()
+
+
+def test_cell_of_any_length_may_be_in_a_column(tmp_path):
+    text = "x" * 300_000
+    table = read(tmp_path, f"a,notes,y\n1,{text},0\n3,{text},1\n", excluded=("notes",), task="regression")
+    assert values(table) == [[1, 3]]
+    table = read(tmp_path, f"a,notes,y\n1,{text},0\n3,red,1\n", task="regression")
+    assert table.features[1].categories == ("red", text)
 
 
 def test_line_numbers_count_lines_of_quoted_cells(tmp_path):
@@ -303,6 +342,39 @@ def test_faults_of_parquet(tmp_path):
     assert caught.value.code == ExitCode.DATA
 
 
+def test_names_of_a_parquet_file_are_those_of_its_heldout_csv(tmp_path):
+    parquet(tmp_path / "t.parquet", {" age ": [1.0, 2.0], "l ": [[1], [2]], "y\n": [1.0, 2.0]})
+    table = at((tmp_path / "t.parquet").as_uri(), Selection("y", ("age",)))
+    assert table.features[0].name == "age"
+    assert table.target.name == "y"
+    with pytest.raises(TrainingError, match='column "l" holds list'):
+        at((tmp_path / "t.parquet").as_uri(), Selection("y", ("l",)))
+    parquet(tmp_path / "t.parquet", {" age": [1.0], "age ": [2.0], "y": [1.0]})
+    with pytest.raises(TrainingError, match='has two columns named "age"'):
+        at((tmp_path / "t.parquet").as_uri(), Selection("y"))
+
+
+MOMENTS = [
+    ("us", 253_402_300_799_999_999, None),
+    ("us", 253_402_300_800_000_000, 'row 2, column "d" holds a moment outside the years 1 to 9999'),
+    ("s", -62_135_596_801, 'row 2, column "d" holds a moment outside the years 1 to 9999'),
+    # Microseconds since 1970 would not hold it.
+    ("s", 10**14, r'column "d" holds a moment outside the years 1 to 9999 \(Casting'),
+]
+
+
+@pytest.mark.parametrize(("unit", "moment", "sentence"), MOMENTS)
+def test_moments_of_parquet_that_no_file_could_be_written_with(tmp_path, unit, moment, sentence):
+    parquet(tmp_path / "t.parquet", {"d": pa.array([0, moment], pa.timestamp(unit)), "y": [1.0, 2.0]})
+    uri = (tmp_path / "t.parquet").as_uri()
+    if sentence is None:
+        assert at(uri, Selection("y")).features[0].text(1).startswith("9999-12-31T23:59:59.9999")
+        return
+    with pytest.raises(TrainingError, match=sentence) as caught:
+        at(uri, Selection("y"))
+    assert caught.value.code == ExitCode.DATA
+
+
 def test_parquet_column_that_is_not_used_may_hold_anything(tmp_path):
     parquet(tmp_path / "t.parquet", {"a": [1.0, 2.0], "l": [[1], [2]], "y": [1.0, 2.0]})
     table = at((tmp_path / "t.parquet").as_uri(), Selection("y", ("a",)))
@@ -313,3 +385,71 @@ def test_what_is_no_excel_file(tmp_path):
     with pytest.raises(TrainingError, match=r"cannot be read as Excel: .*; save it again, or as CSV") as caught:
         read(tmp_path, GOOD, file="t.xlsx")
     assert caught.value.code == ExitCode.DATA
+
+
+XLSX = {
+    "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
+    'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+    'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="s" sheetId="1" r:id="r1"/></sheets>'
+    "</workbook>",
+    "xl/_rels/workbook.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
+    'Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
+    "</Relationships>",
+}
+
+
+def excel(path, rows, first="A"):
+    """Writes rows, by their number, with their first cell in column `first`."""
+    cells = "".join(
+        f'<row r="{number}">'
+        + "".join(
+            f'<c r="{chr(ord(first) + place)}{number}" t="inlineStr"><is><t>{cell}</t></is></c>'
+            if isinstance(cell, str)
+            else f'<c r="{chr(ord(first) + place)}{number}"><v>{cell}</v></c>'
+            for place, cell in enumerate(row)
+            if cell is not None
+        )
+        + "</row>"
+        for number, row in rows.items()
+    )
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in XLSX.items():
+            file.writestr(name, content)
+        main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        file.writestr(
+            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>'
+        )
+
+
+def test_rows_of_an_excel_file_keep_their_numbers(tmp_path):
+    path = tmp_path / "t.xlsx"
+    rows = {number: (number, "red" if number % 2 else None, 0.5) for number in range(3, CHUNK_ROWS + 10)}
+    excel(path, {1: ("a ", "b", "y"), **rows})
+    table = at(path.as_uri(), Selection("y"))
+    assert table.lines.tolist() == list(rows) == table.features[0].values.tolist()
+    assert table.features[1].text(0) == "red"
+    assert table.features[1].text(1) == ""
+    excel(path, {1: ("a", "y"), 2: (1, 0), 5: ("oops", 1)})
+    with pytest.raises(TrainingError, match='row 5, column "a" holds "oops"'):
+        at(path.as_uri(), Selection("y"))
+
+
+def test_names_of_an_excel_file_are_in_its_first_row_from_its_first_column(tmp_path):
+    path = tmp_path / "t.xlsx"
+    excel(path, {1: ("a", "y"), 2: (1, 0)}, first="B")
+    with pytest.raises(TrainingError, match="column 1 has no name"):
+        at(path.as_uri(), Selection("y"))
+    for rows in ({}, {2: ("a", "y"), 3: (1, 0)}):
+        excel(path, rows)
+        with pytest.raises(TrainingError, match="has no column names in the first row of its first sheet"):
+            at(path.as_uri(), Selection("y"))
+
+
+def test_excel_file_that_is_too_large_is_refused_before_its_rows_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "t.xlsx"
+    excel(path, {1: ("a", "y"), 2: (1, 0), 2000: (1, "not read")})
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory._BASE)
+    with pytest.raises(TrainingError, match=r"has about 1999 rows of 2 columns; training on them takes about 0\.3 GiB"):
+        at(path.as_uri(), Selection("y", kinds={"y": "Numeric"}, bytes_per_number=30))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import xgboost as xgb
 from sklearn.metrics import log_loss
@@ -14,6 +16,7 @@ from sklearn.metrics import log_loss
 from tests.demojob import demo_config, of_type, read_events, with_parameters
 from tests.finished import Finished, run
 from tests.waiting import wait_until
+from trainingjob.cli import main
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
 from trainingjob.storage.manifest import verify
@@ -240,3 +243,26 @@ def test_stop_request_ends_the_run_with_its_best_model(tmp_path, how):
     last = done.evaluations[-1]["step"]
     assert last < 1_000_000
     assert last in done.stored_checkpoints
+
+
+def test_parquet_with_spaces_in_names_and_open_ends_is_predicted_again_from_its_heldout_csv(tmp_path):
+    config = demo_config(tmp_path)
+    # As a database writes a period without an end.
+    ends = [253_402_300_799_999_999 if row % 3 else row * 86_400_000_000 for row in range(200)]
+    columns = {
+        " age ": list(range(200)),
+        "valid to": pa.array(ends, pa.timestamp("us")),
+        "y": [r % 2 for r in range(200)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    tabular = config["trainer"]["tabular"]
+    tabular.update(dataset={"source": (tmp_path / "t.parquet").as_uri()}, target="y", parameters={"nEstimators": 3})
+    done = run(tmp_path, config)
+    assert done.code == ExitCode.SUCCESS
+    output, again = tmp_path / "output", tmp_path / "again.csv"
+    header, *rows = (output / "heldout.csv").read_text().splitlines()
+    assert header == "age,valid to,y"
+    assert any("9999-12-31T23:59:59.999968" in row for row in rows)
+    asked = ["--model", str(output), "--data", str(output / "heldout.csv"), "--output", str(again)]
+    assert main(["predict", *asked]) == 0
+    assert again.read_bytes() == (output / "predictions.csv").read_bytes()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,11 @@ _MOST_NUMBER = float(np.finfo(np.float32).max)
 _MOST_WHOLE = 2**53
 _TRUTH = {"false": 0.0, "true": 1.0}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST_MOMENT = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST_MOMENT = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+# The last one that double precision has: the usual open end, 9999-12-31 23:59:59.999999, would be rounded into the year 10000.
+_LAST_KEPT = int(np.nextafter(float(_LAST_MOMENT), 0))
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Column:
         if self.kind == "Boolean":
             return "true" if value else "false"
         if self.kind == "Date":
-            return datetime.fromtimestamp(value / _MICROSECOND, UTC).replace(tzinfo=None).isoformat()
+            return (_EPOCH + int(value) * _MICROSECOND).replace(tzinfo=None).isoformat()
         # Whole numbers are written as such, but for the zero that has a sign.
         whole = value.is_integer() and abs(value) < _MOST_WHOLE and (value != 0 or math.copysign(1, value) > 0)
         return str(int(value)) if whole else repr(value)
@@ -109,11 +113,12 @@ class ColumnBuilder:
         if self._kind != found:
             return _texts(cells, found)
         if found == "Date":
-            values = cells.astype(np.int64).astype(np.float64)
+            moments = cells.astype(np.int64)
+            values = np.where(moments <= _LAST_MOMENT, np.minimum(moments, _LAST_KEPT), moments).astype(np.float64)
             values[np.isnat(cells)] = math.nan
         else:
             values = cells.astype(np.float64)
-            self._check(values, rows)
+        self._check(values, rows)
         self._keep(values)
         return None
 
@@ -155,10 +160,17 @@ class ColumnBuilder:
 
     def _check(self, values: Floats, rows: Sequence[int]) -> None:
         with np.errstate(invalid="ignore"):
-            wrong = np.flatnonzero(np.isinf(values) | ((np.abs(values) > _MOST_NUMBER) & (self._kind == "Numeric")))
+            if self._kind == "Date":
+                wrong = np.flatnonzero((values < _FIRST_MOMENT) | (values > _LAST_KEPT))
+            else:
+                wrong = np.flatnonzero(np.isinf(values) | ((np.abs(values) > _MOST_NUMBER) & (self._kind == "Numeric")))
         if len(wrong) == 0:
             return
         where = self._where(rows[int(wrong[0])])
+        if self._kind == "Date":
+            raise bad_data(
+                f"{where} holds a moment outside the years 1 to 9999 (UTC); correct it, or leave the cell empty if it is unknown"
+            )
         value = float(values[wrong[0]])
         if math.isinf(value):
             raise bad_data(f"{where} holds an infinite number; leave the cell empty if the value is unknown")
@@ -167,8 +179,8 @@ class ColumnBuilder:
 
 def _judge(texts: list[str]) -> Kind | None:
     """What the cells are: numbers or dates when half of them are, so that a stray text among numbers is a fault that is named
-    and not a category; None when all are empty."""
-    filled = [text for text in texts if text != ""]
+    and not a category; None when all are missing, which says nothing of the others."""
+    filled = [text for text in texts if text != "" and not _is_nan(text)]
     if not filled:
         return None
     if 2 * sum(_can(_number, text) for text in filled) >= len(filled):
@@ -228,8 +240,8 @@ def _moment(text: str) -> float:
         raise ValueError(text)
     moment = datetime.fromisoformat(text)
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    gone = moment - _EPOCH
-    return float((gone.days * 86_400 + gone.seconds) * _MICROSECOND + gone.microseconds)
+    gone = (moment - _EPOCH) // _MICROSECOND
+    return float(min(gone, _LAST_KEPT) if gone <= _LAST_MOMENT else gone)
 
 
 def _texts(cells: Any, found: Kind) -> list[str]:

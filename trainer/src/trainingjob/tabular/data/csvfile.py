@@ -15,6 +15,9 @@ from trainingjob.tabular.data.cells import CHUNK_ROWS, Cells, Chunk
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_BYTES = 1024 * 1024
 _SAMPLE_ROWS = 50
+# Far beyond any text, and few enough to be in memory: a quote that is never closed makes one cell of all that follows.
+_MOST_CELL = 2**24
+csv.field_size_limit(_MOST_CELL)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -40,7 +43,8 @@ def csv_cells(path: Path, source: str) -> Iterator[Cells]:
         ) from error
     except csv.Error as error:
         raise bad_data(
-            f"{source} cannot be read as CSV: {error}; quote cells that contain quotes or line breaks"
+            f"{source} cannot be read as CSV: {error}; close every quote, quote cells that contain quotes or line breaks, and keep "
+            f"cells below {_MOST_CELL} characters"
         ) from error
 
 
@@ -88,7 +92,7 @@ def _chunks(reader: Any, width: int, source: str) -> Iterator[Chunk]:
         if len(cells) != width:
             raise bad_data(
                 f"{source} line {reader.line_num} has {len(cells)} cells, the header has {width}; "
-                "quote cells that contain the delimiter"
+                "quote cells that contain the delimiter, and close every quote"
             )
         rows.append(cells)
         lines.append(reader.line_num)
