@@ -14,7 +14,8 @@ from transformers import TrainerCallback, get_scheduler
 from transformers.integrations import TensorBoardCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from tests.finetunejob import finetune_config, lost_at, offered, run
+from tests.finetunejob import finetune_config, lost_at, offered, run, state_of
+from trainingjob import reporting, stages
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.learningrate import change
@@ -163,6 +164,32 @@ def test_callback_of_the_image_may_end_the_training_and_the_last_step_counts(con
     assert list(done.losses()) == [4, 6]
     assert done.of("result")[0]["bestStep"] == 6
     assert 6 in done.stored()
+
+
+def test_attempt_after_a_callback_ended_the_training_trains_no_further(config, tmp_path):
+    """As where publishing failed: all that is left is the output."""
+    first = run(tmp_path / "run", config(**calling("tests.test_finetune_life:Ending")))
+    assert state_of(tmp_path / "run", 6, "scorer.json")["ended"] is True
+    done = resumed(tmp_path / "run", config(**calling("tests.test_finetune_life:Ending")))
+    assert done.of("resumed")[0]["step"] == 6
+    assert (done.code, done.of("point"), done.of("evaluation")) == (ExitCode.SUCCESS, [], [])
+    assert done.of("result")[0]["bestStep"] == first.of("result")[0]["bestStep"]
+
+
+def test_attempt_after_a_stop_from_outside_trains_on(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "should_stop", lambda: True)
+    assert run(tmp_path / "run", config()).code == ExitCode.STOPPED
+    assert state_of(tmp_path / "run", 1, "scorer.json")["ended"] is False
+    monkeypatch.undo()
+    assert list(resumed(tmp_path / "run", config()).losses()) == [4, 8, 12]
+
+
+def test_long_evaluation_shows_that_it_moves(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "_EVERY_SECONDS", 0)
+    done = run(tmp_path / "run", config(parameters={"maxSteps": 4}))
+    told = [event.get("detail") for event in done.of("stage") if event["stage"] == "Evaluating"]
+    rows = done.of("dataset")[0]["evalSamples"]
+    assert told == [None, *(f"{batch} of {rows} batches" for batch in range(1, rows + 1))]
 
 
 NOT_CALLABLE = [

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoTokenizer, TrainerCallback
 
 from tests.finetunejob import finetune_config, lost_at, offered, run
+from trainingjob import stages
 from trainingjob.config import parse_config
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
@@ -125,6 +126,27 @@ def test_file_that_goes_while_it_is_read_is_a_fault_of_the_data(tmp_path):
     with pytest.raises(TrainingError, match=r"numbers cannot be read: .*No such file") as caught:
         list(stream_of(tmp_path / "gone.jsonl").rows())
     assert caught.value.code == ExitCode.DATA
+
+
+def details(done, stage):
+    return [event.get("detail") for event in done.of("stage") if event["stage"] == stage]
+
+
+def test_attempt_that_reads_a_long_way_again_shows_that_it_moves(made, tmp_path, monkeypatch):
+    """Steps tell of themselves; before the first of an attempt nothing but this keeps the operator from ending it."""
+    monkeypatch.setattr(stages, "_EVERY_SECONDS", 0)
+    config = config_in(tmp_path / "run", made)
+    before = lost_at(10, tmp_path / "run", config)
+    (tmp_path / "run" / "events.jsonl").unlink()
+    done = run(tmp_path / "run", {**config, "resume": offered(before)})
+    told = [detail for detail in details(done, "Training") if detail is not None]
+    assert told == [f"{row} rows read before the first step" for row in range(1, len(told) + 1)]
+    # Eight steps of four rows, what of the next step is there already, and what the buffer holds.
+    assert len(told) > 8 * 4
+    # With the first step it is over.
+    after = done.events[done.events.index(next(event for event in done.events if event.get("detail") == told[-1])) :]
+    assert [event.get("detail") for event in after if event["type"] == "stage"][:2] == [told[-1], None]
+    assert any(detail is not None and detail.endswith("rows are held out") for detail in details(done, "Tokenizing"))
 
 
 def test_what_needs_all_rows_or_an_end_is_refused(made, tmp_path):

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from trainingjob.stages import bytes_in, counting, growing, size
+from trainingjob import stages
+from trainingjob.stages import Seldom, bytes_in, counting, growing, size
 
 
 @pytest.fixture
@@ -30,6 +31,15 @@ def test_bytes_that_are_done_are_told_now_and_then(details):
     seldom = counting("Uploading", "stored", 10, every_seconds=600)
     seldom(5)
     assert len(details()) == 3
+
+
+def test_how_far_a_stage_is_is_told_now_and_then(details, monkeypatch):
+    merging = Seldom("Merging")
+    merging.tell("1 of 3")
+    assert details() == []
+    monkeypatch.setattr(stages, "_EVERY_SECONDS", 0)
+    merging.tell("2 of 3")
+    assert details() == ["2 of 3"]
 
 
 def test_folder_that_grows_is_told_by_its_bytes(details, tmp_path):

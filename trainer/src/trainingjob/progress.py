@@ -21,7 +21,7 @@ def utc(moment: datetime) -> str:
 class Progress:
     """`evaluations` holds the metrics of each evaluation so far by step, `scores` those that could be scored. `started_at` is when
     the run's first attempt began to train, `training_seconds` how long all of them trained up to here, `devices` on what, one after
-    the other; a trainer that does not tell has none."""
+    the other; a trainer that does not tell has none. `ended`: no step follows, though more were planned; it was not a stop from outside."""
 
     tracker: BestTracker
     dataset_sha256: str
@@ -30,6 +30,7 @@ class Progress:
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
+    ended: bool = False
 
     def trained_on(self, device: str) -> None:
         if self.devices[-1:] != [device]:
@@ -46,6 +47,7 @@ class Progress:
             "evaluations": self.evaluations,
             "scores": self.scores,
             "devices": self.devices,
+            "ended": self.ended,
         }
         (folder / SCORER_FILE).write_text(json.dumps(document) + "\n")
 
@@ -69,6 +71,7 @@ def read_progress(folder: Path, scoring: Scoring, dataset_sha256: str) -> Progre
             evaluations={int(step): metrics for step, metrics in document["evaluations"].items()},
             scores={int(step): float(score) for step, score in document["scores"].items()},
             devices=[str(device) for device in document.get("devices", [])],
+            ended=bool(document.get("ended", False)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{SCORER_FILE} cannot be used: {error!r}") from error

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainingjob import reporting
@@ -14,6 +15,19 @@ _EVERY_SECONDS = 10.0
 def enter(stage: str, detail: str | None = None) -> None:
     """Reports the stage that begins, or how far it is."""
     reporting.emit({"type": "stage", "stage": stage} | ({} if detail is None else {"detail": detail}))
+
+
+@dataclass
+class Seldom:
+    """Tells how far a stage is, whenever that is known; it is reported now and then, for the first time after a while."""
+
+    stage: str
+    _told: float = field(default_factory=time.monotonic)
+
+    def tell(self, detail: str) -> None:
+        if time.monotonic() >= self._told + _EVERY_SECONDS:
+            self._told = time.monotonic()
+            enter(self.stage, detail)
 
 
 def counting(

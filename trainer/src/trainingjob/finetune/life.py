@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from trainingjob.progress import Progress
 from trainingjob.scoring.best import Evaluation
 from trainingjob.scoring.metric import require_metric
 from trainingjob.scoring.words import initialised, told
-from trainingjob.stages import enter
+from trainingjob.stages import Seldom, enter
 
 # So many reports of a loss that is not finite, one after the other, are no accident of one batch.
 MOST_NOT_FINITE = 3
@@ -57,6 +57,8 @@ class Life(TrainerCallback):  # type: ignore[misc]
     _train_loss: float | None = None
     _not_finite: int = 0
     _begun: float = 0.0
+    _batches: int = 0
+    _evaluating: Seldom = field(default_factory=lambda: Seldom("Evaluating"))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._saved = state.global_step
@@ -80,6 +82,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
             # The log comes first, so that the evaluation has a train loss of its own step.
             control.should_log = control.should_evaluate = True
             enter("Evaluating")
+            self._batches, self._evaluating = 0, Seldom("Evaluating")
         if self.ranks.first and reporting.checkpoint_requested():
             control.should_save = True
         self._agree(control)
@@ -96,6 +99,13 @@ class Life(TrainerCallback):  # type: ignore[misc]
             loss = float(logs["loss"])
             self._count(loss, state.global_step)
             self._train_loss = loss if math.isfinite(loss) else self._train_loss
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, eval_dataloader: Any, **_: Any
+    ) -> None:
+        # No step comes while it lasts, and nothing else shows that it moves.
+        self._batches += 1
+        self._evaluating.tell(f"{self._batches} of {len(eval_dataloader)} batches")
 
     def on_evaluate(
         self,
@@ -143,6 +153,8 @@ class Life(TrainerCallback):  # type: ignore[misc]
         (folder / "training_args.bin").unlink(missing_ok=True)
         write_base(folder, self.base, self.samples)
         copy_event_files(self.logs, folder)
+        # A callback of the user's begins anew in the next attempt, and would not end it where it ended this one.
+        self.progress.ended = control.should_training_stop and not self.stopped
         self.uploads.hand_over(folder, step, self.progress)
         enter("Training")
 

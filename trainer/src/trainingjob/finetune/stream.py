@@ -5,20 +5,49 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets import Features, IterableDataset, List, Value
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainingjob.datafile import bad_data
 from trainingjob.finetune.formats import converted, recognised
 from trainingjob.finetune.rows import Row, rows_of
 from trainingjob.finetune.tokens import tokens_of, training_template
+from trainingjob.stages import Seldom, enter
 
 # Evaluations of more would take longer than they tell.
 _MOST_HELD_OUT = 1000
 _TOKENS = Features({"input_ids": List(Value("int64")), "labels": List(Value("int64"))})
+
+
+@dataclass
+class Lead(TrainerCallback):  # type: ignore[misc]
+    """Tells of rows that are read before an attempt's first step. One that goes on reads all again that were trained on before it, and
+    nothing else that it reports shows that it moves; steps tell of themselves."""
+
+    awaited: bool = False
+    rows: int = 0
+    reading: Seldom = field(default_factory=lambda: Seldom("Training"))
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.awaited, self.rows, self.reading = True, 0, Seldom("Training")
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.awaited:
+            self.awaited = False
+            # What was told of rows is over.
+            enter("Training")
+
+    def told(self, entries: Iterator[Any]) -> Iterator[Any]:
+        """The same entries."""
+        for entry in entries:
+            if self.awaited:
+                self.rows += 1
+                self.reading.tell(f"{self.rows} rows read before the first step")
+            yield entry
 
 
 @dataclass(frozen=True)
@@ -26,7 +55,7 @@ class Stream:
     """Where rows to train on come from, and what they become. It holds none of them, and what comes out of it is the same each time.
 
     `buffer`: rows from which the next one is drawn. `most_rows`: taken from the beginning, None for all. `most_tokens`: of a row; a text that
-    is `packed` later is not cut.
+    is `packed` later is not cut. `lead` is to be a callback of the trainer.
     """
 
     path: Path
@@ -39,6 +68,7 @@ class Stream:
     most_tokens: int
     packed: bool
     assistant_only: bool
+    lead: Lead = field(default_factory=Lead, compare=False)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Rows by their numbers, from 1, once through. Raises TrainingError with exit code 3 for one that does not fit."""
@@ -65,7 +95,9 @@ class Stream:
         """
         found: list[tuple[int, Row]] = []
         others = False
+        reading = Seldom("Tokenizing")
         for number, row in self.rows():
+            reading.tell(f"{len(found)} of {number} rows are held out")
             if not self.holds_out(row):
                 others = True
             elif len(found) < _MOST_HELD_OUT:
@@ -87,7 +119,7 @@ def _passes(stream: Stream, tokenizer: Any) -> Iterator[Row]:
     template = ""
     for number in itertools.count():
         some = False
-        training = (entry for entry in stream.rows() if not stream.holds_out(entry[1]))
+        training = (entry for entry in stream.lead.told(stream.rows()) if not stream.holds_out(entry[1]))
         for at, row in _shuffled(training, stream.buffer, random.Random(f"{stream.seed} {number}")):
             if "messages" in row and not template:
                 template = training_template(tokenizer, row, assistant_only=stream.assistant_only)

@@ -156,7 +156,7 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     if training.resumable is not None:
         start, progress, step = ranks.shared(lambda: _resumed(training, folder / "resumed", total))
         # All that is left is the output: where an attempt failed at that, the next must not train past the end.
-        if step == total or _ended_early(config, progress, total):
+        if step == total or _ended_early(config, progress, total) or progress.ended:
             return progress, False
     uploads = Uploads(training.keeper)
     life = Life(
@@ -175,6 +175,8 @@ def _train(training: _Training, folder: Path) -> tuple[Progress, bool]:
     trainer.add_callback(Reports(samples, ranks))
     trainer.add_callback(LearningRate(ranks))
     trainer.add_callback(life)
+    if isinstance(prepared.train, Stream):
+        trainer.add_callback(prepared.train.lead)
     try:
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
         enter("Checkpointing")
