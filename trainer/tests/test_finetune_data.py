@@ -2,12 +2,13 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune.formats import convert
-from trainingjob.finetune.rows import read_rows
+from trainingjob.finetune.rows import Row, read_rows
 from trainingjob.finetune.split import split_rows
 
 ROWS = [{"text": "ein Satz, mit Komma"}, {"text": 'zwei\nZeilen "hier"'}]
@@ -138,6 +139,37 @@ WRONG_ROWS = [
         [{"conversations": [{"from": "robot", "value": "x"}]}],
         "f row 1: conversations[0].from must be one of system, human, user, gpt, assistant, tool, not 'robot'",
     ),
+    (
+        "SFT",
+        [GOOD, {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"function": {}}]}]}],
+        "f row 2: messages[1].tool_calls: calls of tools are not trained on; write what is to be learned of them as content of a "
+        "message, and leave tool_calls out",
+    ),
+    (
+        "SFT",
+        [GOOD, {"messages": [{**USER, "name": "Ann"}, ASSISTANT]}],
+        "f row 2: messages[0].name: names are not trained",
+    ),
+    (
+        "SFT",
+        [{**GOOD, "tools": "[]"}, {**GOOD, "tools": '[{"type": "function"}]'}],
+        "f row 2: tools: descriptions of tools are not trained on; write what",
+    ),
+    (
+        "SFT",
+        [{"conversations": [{"from": "gpt", "value": "x", "reasoning_content": "y"}]}],
+        "f row 1: conversations[0].reasoning_content: thoughts are not trained on",
+    ),
+    (
+        "DPO",
+        [{"prompt": [USER], "chosen": [{**ASSISTANT, "tool_calls": [1]}], "rejected": [ASSISTANT]}],
+        "f row 1: chosen[0].tool_calls: calls of tools are not trained on",
+    ),
+    (
+        "RLHF",
+        [{"prompt": "q", "completions": []}],
+        'f row 1: "completions" is the name of something else that rewards are called with; give the member another',
+    ),
     ("DPO", [{"prompt": "q", "chosen": "a", "rejected": "a"}], 'f row 1: "chosen" and "rejected" are the same'),
     ("DPO", [{"chosen": [USER], "rejected": [ASSISTANT]}], "must begin with the same messages and then part"),
 ]
@@ -149,6 +181,28 @@ def test_first_row_that_does_not_fit_is_named(method, rows, sentence):
         convert([*rows, {"nothing": 1}], method, "f")
     assert caught.value.code == ExitCode.DATA
     assert sentence in str(caught.value)
+
+
+def test_members_that_are_empty_are_none():
+    """As tables have them, in which a few rows have a value."""
+    empty: dict[str, Any] = {"tool_calls": None, "name": "", "reasoning_content": None}
+    row = {"messages": [{**USER, **empty}, {**ASSISTANT, **empty}], "tools": None}
+    assert convert([row], "SFT", "f")[1] == [{"messages": [USER, ASSISTANT]}]
+
+
+def test_members_for_rewards_come_with_every_row_as_they_are():
+    rows: list[Row] = [
+        {"prompt": "q", "solution": 17, "text": "t"},
+        {"prompt": "r", "solution": {"b": [1, "x"]}, "answer": "a"},
+    ]
+    _found, made = convert(rows, "RLHF", "f")
+    assert [json.loads(row["members"]) for row in made] == [
+        {"solution": 17, "text": "t"},
+        {"solution": {"b": [1, "x"]}, "text": None},
+    ]
+    assert [row["answer"] for row in made] == ["", "a"]
+    _found, made = convert([{"messages": [USER, ASSISTANT], "level": 3}], "RLHF", "f")
+    assert made == [{"prompt": [USER], "answer": "a", "members": '{"level": 3}'}]
 
 
 def test_split_is_the_seeds_and_complete():

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from tests.finetunejob import finetune_config, run
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
+from trainingjob.finetune.dataset import prepare
 from trainingjob.finetune.parameters import parse_finetune
 from trainingjob.finetune.reward import parse_reward, reward_functions
+from trainingjob.finetune.stream import Stream
 
 torch.set_num_threads(1)
 
@@ -27,6 +30,25 @@ QUICK = {
 def half(completions, **_):
     """A reward of this image."""
     return [0.5] * len(completions)
+
+
+def solved(completions, solution, prompts, answer, **_):
+    """A reward of rows' own members, which come as they are written."""
+    assert all(one["is"] == len(prompt[-1]["content"]) for one, prompt in zip(solution, prompts, strict=True))
+    assert set(answer) == {""}
+    return [float(one["is"]) for one in solution]
+
+
+async def awaited(completions, level, **_):
+    return [0.25 if one is None else one for one in level]
+
+
+class Fixed:
+    async def __call__(self, completions, level, **_):
+        return await awaited(completions, level)
+
+
+fixed = Fixed()
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +88,44 @@ def test_functions_add_up_by_their_weights(made, tmp_path):
     assert metrics["eval/reward"] == pytest.approx(4 * 0.5 + metrics["eval/rewards/json_validity/mean"])
 
 
+def test_functions_of_the_image_get_the_other_members_of_rows_by_name(made, tmp_path):
+    """In training, at evaluations and for predictions alike; of rows that have another kind of value, or none."""
+    rows = [
+        {"prompt": "x" * length, "solution": {"is": length, f"of {length}": None}, "text": "t", "chosen": "c"}
+        | ({"level": length} if length % 2 else {})
+        for length in range(1, 41)
+    ]
+    demo.write_rows(tmp_path / "prompts.jsonl", rows)
+    functions = [
+        {"name": "EntryPoint", "entryPoint": f"tests.test_finetune_rlhf:{name}"}
+        for name in ("solved", "awaited", "fixed")
+    ]
+    config = job(tmp_path / "run", made, {"functions": functions}, parameters={"maxSteps": 4})
+    config["trainer"]["fineTune"]["dataset"]["source"] = (tmp_path / "prompts.jsonl").as_uri()
+    done = run(tmp_path / "run", {**config, "predictions": {"sampleCount": 3, "maxNewTokens": 2}})
+    assert done.code == ExitCode.SUCCESS
+    for event in done.of("prediction"):
+        level = event["row"] if event["row"] % 2 else 0.25
+        wanted = {"reward/solved": event["row"], "reward/awaited": level, "reward/Fixed": level}
+        assert event["scores"] == {"reward": sum(wanted.values()), **wanted}
+    metrics = done.of("evaluation")[0]["metrics"]
+    assert metrics["eval/rewards/solved/mean"] >= 1
+    assert metrics["eval/rewards/awaited/mean"] == metrics["eval/rewards/Fixed/mean"]
+
+
+def test_rows_that_ask_the_same_are_on_one_side_whatever_rewards_get_besides(made, tmp_path):
+    demo.write_rows(tmp_path / "prompts.jsonl", [{"prompt": str(n % 10), "id": n} for n in range(100)])
+    value = job(tmp_path / "run", made, SHORT)["trainer"]["fineTune"]
+    value["dataset"] = {"source": (tmp_path / "prompts.jsonl").as_uri(), "evalSplit": "0.2"}
+    prepared = prepare(parse_finetune(value), AutoTokenizer.from_pretrained(made / "model"))
+    assert not isinstance(prepared.train, Stream)
+    trained, held_out = ({row["prompt"][0]["content"] for row in part} for part in (prepared.train, prepared.held_out))
+    assert len(trained | held_out) == 10
+    assert not trained & held_out
+
+
 def test_reward_model_judges_and_one_without_a_head_is_refused(made, tmp_path):
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     judge = AutoModelForSequenceClassification.from_pretrained(made / "model", num_labels=1)
     judge.save_pretrained(tmp_path / "judge")

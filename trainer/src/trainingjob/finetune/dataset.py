@@ -68,7 +68,9 @@ def prepare(config: FineTuneConfig, tokenizer: Any, processes: int = 1, cache: P
         done, told = _tokens_kept(
             config, rows, tokenizer, cache, packed=bool(parameters.packing) and found.name == "text"
         )
-        split = split_rows([rows[index] for index in done.kept], config.dataset.eval_split, config.dataset.seed, source)
+        # What rewards get besides, such as a number of the row, makes no other prompt.
+        compared = [{name: value for name, value in rows[index].items() if name != "members"} for index in done.kept]
+        split = split_rows(compared, config.dataset.eval_split, config.dataset.seed, source)
     train, held_out = ([done.rows[index] for index in part] for part in (split.train, split.held_out))
     at_once = parameters.per_device_train_batch_size * processes
     if at_once > len(train):

@@ -1,9 +1,11 @@
 """Formats of data sets: recognised by the first row, and every row brought to the one form that the method trains on.
 
 `messages` is a list of {"role", "content"} with at least one turn of the assistant; `text` is plain text; a preference pair
-is {"prompt", "chosen", "rejected"} of messages or of texts; a prompt is {"prompt"}.
+is {"prompt", "chosen", "rejected"} of messages or of texts; a prompt is {"prompt", "answer", "members"}, where the last is an object in
+JSON: what else the row has, for rewards, and what other rows have and this one lacks.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,19 @@ _SHAREGPT = {
     "tool": "tool",
 }
 _MOST_SHOWN = 120
+# What chat templates read of a message and of a row besides roles and contents. Without it, another conversation would be trained on.
+_OF_MESSAGES = {
+    "tool_calls": "calls of tools",
+    "function_call": "calls of tools",
+    "tool_call_id": "calls of tools",
+    "name": "names",
+    "reasoning_content": "thoughts",
+    "thinking": "thoughts",
+}
+_OF_ROWS = {"tools": "descriptions of tools", "functions": "descriptions of tools"}
+_NOTHING: tuple[Any, ...] = (None, "", "[]", [], {})
+# What rewards are called with besides.
+_GIVEN = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
 
 
 class _Wrong(Exception):
@@ -50,9 +65,19 @@ def _turns(value: Any, member: str) -> list[dict[str, str]]:
 def _turn(turn: Any, where: str) -> dict[str, str]:
     if not isinstance(turn, dict):
         raise _Wrong(f"{where} must be an object of role and content, not {_shown(turn)}")
+    _refuse_more(turn, f"{where}.", _OF_MESSAGES)
     if turn.get("role") not in _ROLES:
         raise _Wrong(f"{where}.role must be one of {', '.join(_ROLES)}, not {_shown(turn.get('role'))}")
     return {"role": turn["role"], "content": _text(turn.get("content"), f"{where}.content")}
+
+
+def _refuse_more(value: Row, where: str, left_out: dict[str, str]) -> None:
+    for name, what in left_out.items():
+        if value.get(name) not in _NOTHING:
+            raise _Wrong(
+                f"{where}{name}: {what} are not trained on; write what is to be learned of them as content of a message, and leave "
+                f"{name} out"
+            )
 
 
 def _sharegpt(row: Row) -> Row:
@@ -65,6 +90,7 @@ def _sharegpt(row: Row) -> Row:
         if not isinstance(turn, dict) or turn.get("from") not in _SHAREGPT:
             named = turn.get("from") if isinstance(turn, dict) else turn
             raise _Wrong(f"{where}.from must be one of {', '.join(_SHAREGPT)}, not {_shown(named)}")
+        _refuse_more(turn, f"{where}.", _OF_MESSAGES)
         converted.append({"role": _SHAREGPT[turn["from"]], "content": _text(turn.get("value"), f"{where}.value")})
     return {"messages": converted}
 
@@ -130,7 +156,7 @@ def _prompt(row: Row) -> Row:
     if turns[-1]["role"] == "assistant":
         raise _Wrong('"prompt" ends with a turn of the assistant; there is nothing left to answer')
     answer = row.get("answer")
-    return {"prompt": turns, "answer": "" if answer is None else _text(answer, '"answer"')}
+    return _asked(row, turns, "" if answer is None else _text(answer, '"answer"'))
 
 
 def _last_turn(row: Row) -> Row:
@@ -138,7 +164,16 @@ def _last_turn(row: Row) -> Row:
     turns = _turns(row["messages"], "messages")
     if len(turns) < 2 or turns[-1]["role"] != "assistant":
         raise _Wrong('"messages" must end with a turn of the assistant after at least one other')
-    return {"prompt": turns[:-1], "answer": turns[-1]["content"]}
+    return _asked(row, turns[:-1], turns[-1]["content"])
+
+
+def _asked(row: Row, prompt: list[dict[str, str]], answer: str) -> Row:
+    members = {name: value for name, value in row.items() if name not in ("prompt", "messages", "answer")}
+    taken = next((name for name in _GIVEN if name in members), None)
+    if taken is not None:
+        raise _Wrong(f'"{taken}" is the name of something else that rewards are called with; give the member another')
+    # As text: values of any kind come through the libraries as they are. What no JSON has, such as a time of Parquet's, becomes a text.
+    return {"prompt": prompt, "answer": answer, "members": json.dumps(members, default=str)}
 
 
 _CHAT = (
@@ -184,7 +219,12 @@ def convert(rows: list[Row], method: str, source: str) -> tuple[Format, list[Row
         TrainingError: exit code 3, with the first row that does not fit and what was expected.
     """
     found = recognised(rows[0], method, source)
-    return found, [converted(found, row, f"{source} row {number}", method) for number, row in enumerate(rows, 1)]
+    made = [converted(found, row, f"{source} row {number}", method) for number, row in enumerate(rows, 1)]
+    if method == "RLHF":
+        # A function that asks for a member gets it with each row, null where the row has none.
+        names = dict.fromkeys(name for row in made for name in json.loads(row["members"]))
+        made = [{**row, "members": json.dumps(dict.fromkeys(names) | json.loads(row["members"]))} for row in made]
+    return found, made
 
 
 def recognised(first: Row, method: str, source: str) -> Format:
@@ -205,6 +245,8 @@ def converted(found: Format, row: Row, where: str, method: str) -> Row:
     if missing is not None:
         raise bad_data(f'{where} has no "{missing}", as {found.name} rows need it; expected {found.expected}')
     try:
+        if "text" not in found.members:
+            _refuse_more(row, "", _OF_ROWS)
         made = found.convert(row)
         if "messages" in made and not any(turn["role"] == "assistant" for turn in made["messages"]):
             raise _Wrong(f"has no turn of the assistant, so {method} has nothing to learn from it")

@@ -1,5 +1,6 @@
 """What RLHF learns from: what the job says of it, and the functions that it can name."""
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -139,4 +140,24 @@ def _entry_point(name: str) -> Function:
     found = entrypoint.load(name, where)
     if not callable(found):
         raise invalid(f"{where} {name} is no function")
-    return found  # type: ignore[no-any-return]
+    return _with_members(found)
+
+
+def _with_members(function: Any) -> Function:
+    """Calls it with each member of the rows by its name. The library tells what is to be awaited before it calls it."""
+
+    def by_name(members: list[str], given: dict[str, Any]) -> dict[str, Any]:
+        rows = [json.loads(each) for each in members]
+        return given | {name: [row[name] for row in rows] for name in rows[0]}
+
+    def called(members: list[str], **given: Any) -> Any:
+        return function(**by_name(members, given))
+
+    async def awaited(members: list[str], **given: Any) -> Any:
+        return await function(**by_name(members, given))
+
+    waits = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    made: Any = awaited if waits else called
+    # Its metrics bear it.
+    made.__name__ = getattr(function, "__name__", type(function).__name__)
+    return made  # type: ignore[no-any-return]

@@ -42,7 +42,7 @@ def _called(
     function: Any, trainer: Any, samples: list[Sample], prompts: list[Any], completions: list[Any], ids: list[list[int]]
 ) -> list[float | None]:
     """With what the library hands over; what it would log of them is left out."""
-    columns: Row = {"answer": [sample.row["answer"] for sample in samples]}
+    columns: Row = {name: [sample.row[name] for sample in samples] for name in ("answer", "members")}
     found = function(
         prompts=prompts,
         completions=completions,
