@@ -40,8 +40,9 @@ function purposeMisfit({ fineTune, tabular }: Trainer, words: TrainingRuntimeSpe
 
 function searchMisfit({ trainer: { tabular }, checkpoints, scoring }: ResolvedSpec): string | undefined {
   if (!tabular?.search) return undefined;
-  if (checkpoints?.everySteps !== undefined)
-    return `and this job come to checkpoints.everySteps ${checkpoints.everySteps}, and a search stores a checkpoint after each trial; name another runtime in spec.runtimeRef.`;
+  const saves = (['everySteps', 'everyMinutes'] as const).find((name) => checkpoints?.[name] !== undefined);
+  if (saves !== undefined)
+    return `and this job come to checkpoints.${saves} ${checkpoints?.[saves]}, and a search stores a checkpoint after each trial; name another runtime in spec.runtimeRef.`;
   if (scoring.strategy !== 'SingleMetric')
     return `scores by ${scoring.strategy}, which weighs an evaluation against the one before it, and trials of a search are no sequence; set spec.scoring: {strategy: SingleMetric, metric: {name: eval/loss, goal: Minimize}}.`;
   return undefined;

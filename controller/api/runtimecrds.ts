@@ -109,7 +109,7 @@ export function runtimeSpec(job: Schema): Schema {
       checkpoints: {
         type: 'object',
         description: 'How often checkpoints are saved and how many stay, for jobs that store any.',
-        properties: only(members(at(job, 'checkpoints')), ['everySteps', 'keepBest', 'keepLast']),
+        properties: only(members(at(job, 'checkpoints')), ['everySteps', 'everyMinutes', 'keepBest', 'keepLast']),
       },
       scoring: at(job, 'scoring'),
       predictions: at(job, 'predictions'),

@@ -840,6 +840,10 @@ name: string
  */
 everySteps?: number
 /**
+ * Minutes after which one more is saved at the end of a step, counted from when the last was stored; no evaluation is needed for it. By steps alone when absent.
+ */
+everyMinutes?: number
+/**
  * Best checkpoints that stay; the best of all is never removed. Default: 1.
  */
 keepBest?: number

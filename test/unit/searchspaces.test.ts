@@ -83,6 +83,7 @@ describe('where a search looks', () => {
 
 test.each([
   ['scores by MultiMetric', { scoring: { strategy: 'MultiMetric' } }],
+  ['to checkpoints.everyMinutes 5, and a search stores a checkpoint', { checkpoints: { everyMinutes: 5 } }],
   ['a search stores a checkpoint after each trial', { evaluation: { everySteps: 5 }, checkpoints: { everySteps: 5 } }],
 ] as const)('a runtime that %s does not fit a search', (sentence, words) => {
   const checkpoints = { uri: 'file:///volume/c' };

@@ -100,6 +100,7 @@ WRONG = [
     (with_custom(checkpoints={"keepBest": 0}), "checkpoints.keepBest: must be a whole number of at least 1"),
     (with_custom(checkpoints={"keepLast": 0}), "checkpoints.keepLast: must be a whole number of at least 1"),
     (with_custom(checkpoints={"everySteps": 0}), "checkpoints.everySteps: must be a whole number of at least 1"),
+    (with_custom(checkpoints={"everyMinutes": 0}), "checkpoints.everyMinutes: must be a whole number of at least 1"),
     (with_custom(checkpoints={"uri": 5}), "checkpoints.uri: must be a text"),
     (with_custom(output={"uri": 5}), "output.uri: must be a text"),
     (with_custom(output={"uri": "file:///m", "merge": True}), "output.merge: is for fineTune only; leave it out"),

@@ -15,10 +15,11 @@ from transformers.integrations import TensorBoardCallback
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from tests.finetunejob import finetune_config, lost_at, offered, run, state_of
-from trainingjob import reporting, stages
+from trainingjob import keeper, reporting, stages
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.finetune import demo
 from trainingjob.finetune.learningrate import change
+from trainingjob.finetune.life import Life
 from trainingjob.finetune.parameters import TRACKERS
 from trainingjob.finetune.schedules import SCHEDULERS, SchedulerKwargs, library_kwargs
 
@@ -190,6 +191,33 @@ def test_long_evaluation_shows_that_it_moves(config, tmp_path, monkeypatch):
     told = [event.get("detail") for event in done.of("stage") if event["stage"] == "Evaluating"]
     rows = done.of("dataset")[0]["evalSamples"]
     assert told == [None, *(f"{batch} of {rows} batches" for batch in range(1, rows + 1))]
+
+
+def test_checkpoint_by_minutes_needs_no_evaluation_and_none_follows_at_once(config, tmp_path, monkeypatch):
+    class Clock:
+        """A minute passes with each step; what is done in between takes no time."""
+
+        def __init__(self):
+            self.now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(keeper, "time", clock)
+    end = Life.on_step_end
+
+    def on_step_end(self, args, state, control, **more):
+        self.uploads.wait()
+        clock.now += 60
+        end(self, args, state, control, **more)
+
+    monkeypatch.setattr(Life, "on_step_end", on_step_end)
+    rules = {"everySteps": 100, "everyMinutes": 3, "keepLast": 9}
+    done = run(tmp_path / "run", config(evaluation={"everySteps": 100}, checkpoints=rules))
+    # Asked first after step 1; the last step is saved whatever the minutes say.
+    assert [event["step"] for event in done.of("checkpoint")] == [4, 7, 10, 12]
+    assert list(done.losses()) == [12]
 
 
 NOT_CALLABLE = [

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 
 from tests.demojob import of_type, read_events
 from tests.finetunejob import offered
-from trainingjob import reporting
+from trainingjob import keeper, reporting
 from trainingjob.integrations.lightning import TrainingJobCallback as ForLightning
 from trainingjob.integrations.transformers import TrainingJobCallback as ForTransformers
 
@@ -248,6 +248,15 @@ def test_a_checkpoint_is_stored_when_it_is_asked_for(play, tmp_path, monkeypatch
     assert done.code is None
     assert 6 in {event["step"] for event in done.of("checkpoint")}
     assert list(done.losses()) == [4, 8, 12]
+
+
+@both
+def test_a_checkpoint_is_stored_when_its_minutes_have_passed(play, monkeypatch, library):
+    monkeypatch.setattr(keeper, "_MINUTE_SECONDS", 0)
+    done = play(library, "minutes", rules={**RULES, "checkpoints": {"everyMinutes": 1, "keepLast": 99}})
+    assert done.code is None
+    # While one is stored, no other is due.
+    assert {event["step"] for event in done.of("checkpoint")} >= {1, 4, 8, 12}
 
 
 @both

@@ -129,6 +129,10 @@ WRONG = [
         {**search(), "checkpoints": {"everySteps": 2}},
         "checkpoints.everySteps: a search stores a checkpoint after each trial",
     ),
+    (
+        {**search(), "checkpoints": {"everyMinutes": 2}},
+        "checkpoints.everyMinutes: a search stores a checkpoint after each trial",
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss
 from tests.demojob import demo_config, of_type, read_events, with_parameters
 from tests.finished import Finished, run
 from tests.waiting import wait_until
+from trainingjob import keeper
 from trainingjob.cli import main
 from trainingjob.exitcodes import ExitCode, TrainingError
 from trainingjob.scoring.best import BestTracker, Evaluation, Scoring
@@ -155,6 +156,15 @@ def test_checkpoint_interval_keeps_best_and_last(tmp_path):
     done = run(tmp_path, config)
     # A new best is saved at once (20, 40, 60), others at 80 and 160, and the last.
     assert done.stored_checkpoints == [20, 40, 60, 80, 160, 200]
+
+
+def test_checkpoint_by_minutes_needs_no_evaluation(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "_MINUTE_SECONDS", 0)
+    parameters = {"everySteps": 80, "everyMinutes": 1, "keepLast": 9}
+    done = run(tmp_path, with_parameters(demo_config(tmp_path, checkpoints=parameters), nEstimators=80))
+    steps = [event["step"] for event in of_type(done.events, "checkpoint") if event["verified"]]
+    assert [step for step in steps if step % 20] != []
+    assert len(steps) == len(set(steps))
 
 
 def test_single_metric_on_accuracy(tmp_path):

@@ -39,11 +39,12 @@ class Custom:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """How often checkpoints are saved, in steps (None: at every evaluation), and how many stay."""
+    """How often checkpoints are saved, in steps (None: at every evaluation) and in minutes besides, and how many stay."""
 
     every_steps: int | None
     keep_best: int
     keep_last: int
+    every_minutes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,11 +196,14 @@ def _checkpoints(value: Any, trainer: TabularConfig | FineTuneConfig | Custom) -
         return None
     fields = Fields(value, "checkpoints")
     fields.optional_text("uri")
-    every = fields.get("everySteps")
-    if every is not None and isinstance(trainer, TabularConfig) and trainer.search is not None:
-        raise invalid("checkpoints.everySteps: a search stores a checkpoint after each trial; leave it out")
+    intervals: dict[str, int | None] = {}
+    for name in ("everySteps", "everyMinutes"):
+        intervals[name] = None if fields.get(name) is None else fields.integer(name, least=1)
+        if intervals[name] is not None and isinstance(trainer, TabularConfig) and trainer.search is not None:
+            raise invalid(f"checkpoints.{name}: a search stores a checkpoint after each trial; leave it out")
     checkpoints = Checkpoints(
-        every_steps=None if every is None else fields.integer("everySteps", least=1),
+        every_steps=intervals["everySteps"],
+        every_minutes=intervals["everyMinutes"],
         keep_best=fields.integer("keepBest", 1, least=1),
         keep_last=fields.integer("keepLast", 2, least=1),
     )

@@ -1,5 +1,6 @@
 """Checkpoints of one run: saved at evaluations and on request, verified, rotated; the best is never rotated away."""
 
+import math
 import re
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from trainingjob.told import Told
 _FIELD = "spec.checkpoints.uri"
 _SETTLE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_MINUTE_SECONDS = 60.0
 _NAME = re.compile(r"checkpoint-([0-9]{1,15})")
 
 
@@ -39,6 +41,8 @@ class CheckpointKeeper:
         # What of the stored is needed and may wait to be told. Uploads come here from a thread of their own.
         self._needed: dict[int, str] = {}
         self._lock = threading.RLock()
+        # By the monotonic clock; infinity while one is stored.
+        self._since: float | None = None
 
     def uri(self, step: int) -> str:
         """Where the checkpoint of a step lies."""
@@ -61,6 +65,15 @@ class CheckpointKeeper:
         every = self._rules.every_steps
         return is_best or is_last or every is None or step % every == 0
 
+    def overdue(self) -> bool:
+        """Whether so many minutes as the job allows have passed since a checkpoint was stored, or since this was asked first; to be asked
+        after each step. While one is on its way, another would have to wait for it, and the training with it."""
+        if self._rules.every_minutes is None:
+            return False
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        return now >= self._since + self._rules.every_minutes * _MINUTE_SECONDS
+
     def save(self, write: Callable[[Path], None], step: int, progress: Progress) -> None:
         """Stores a checkpoint, reads it back, reports it, and removes those that need not stay.
 
@@ -78,6 +91,7 @@ class CheckpointKeeper:
 
     def store(self, folder: Path, step: int, progress: Progress) -> None:
         """Stores what lies in a folder, progress included, as `save` does."""
+        self._since = math.inf
         with naming(_FIELD):
             sha = store_verified(folder, self.uri(step), step, self._version)
         with self._lock:
@@ -87,6 +101,7 @@ class CheckpointKeeper:
             self._needed = {kept_step: known for kept_step in kept if (known := self._stored[kept_step]) is not None}
             self.follow()
             self._remove(step, kept)
+        self._since = time.monotonic()
 
     def follow(self) -> None:
         """Reports what waits for the operator's answer to the report before. To be called now and then; returns at once."""

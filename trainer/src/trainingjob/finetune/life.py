@@ -83,7 +83,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
             control.should_log = control.should_evaluate = True
             enter("Evaluating")
             self._batches, self._evaluating = 0, Seldom("Evaluating")
-        if self.ranks.first and reporting.checkpoint_requested():
+        if self.ranks.first and (reporting.checkpoint_requested() or self.keeper.overdue()):
             control.should_save = True
         self._agree(control)
 

@@ -105,7 +105,8 @@ class JoinedRun:
             if self._uploads is not None:
                 self._uploads.check()
         self._stopping = self._stopping or reporting.should_stop()
-        return Asked(self._stopping, (self._stopping or reporting.checkpoint_requested()) and self.stores)
+        due = reporting.checkpoint_requested() or (self._keeper is not None and self._keeper.overdue())
+        return Asked(self._stopping, (self._stopping or due) and self.stores)
 
     def evaluated(self, step: int, metrics: Mapping[str, float], epoch: float | None) -> bool:
         """Reports an evaluation, and says whether a checkpoint of its step is due: at a new best by the job's scoring, at the

@@ -177,13 +177,13 @@ class _Run:
                 self._evaluate(step, is_last=last)
             answered = answer_learning_rate(answered)
             self._keeper.follow()
-            if reporting.checkpoint_requested():
+            requested = reporting.checkpoint_requested()
+            if requested and self._saved == step:
                 # One of this very step is an answer, too; whoever asked waits for it to be told.
-                if self._saved == step:
-                    self._keeper.tell(step)
-                else:
-                    self._save(step)
-                    stage("Training")
+                self._keeper.tell(step)
+            elif self._saved != step and (requested or self._keeper.overdue()):
+                self._save(step)
+                stage("Training")
             if stop:
                 return step < self._steps
         return False
