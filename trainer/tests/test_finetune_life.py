@@ -69,6 +69,16 @@ class Ending(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop = state.global_step == 6
 
 
+class EndingAtALog(TrainerCallback):  # type: ignore[misc]
+    def on_log(self, args, state, control, logs=None, **_):
+        control.should_training_stop = control.should_training_stop or state.global_step == 6
+
+
+class EndingWithAnEpoch(TrainerCallback):  # type: ignore[misc]
+    def on_epoch_end(self, args, state, control, **_):
+        control.should_training_stop = True
+
+
 class Needy(TrainerCallback):  # type: ignore[misc]
     def __init__(self, address):
         self.address = address
@@ -165,6 +175,14 @@ def test_callback_of_the_image_may_end_the_training_and_the_last_step_counts(con
     assert list(done.losses()) == [4, 6]
     assert done.of("result")[0]["bestStep"] == 6
     assert 6 in done.stored()
+
+
+@pytest.mark.parametrize(("name", "evaluated"), [("EndingAtALog", [4, 6]), ("EndingWithAnEpoch", [4, 8, 12, 14])])
+def test_step_at_which_a_callback_ends_the_training_elsewhere_counts_too(config, tmp_path, name, evaluated):
+    done = run(tmp_path / "run", config(parameters={"maxSteps": 40}, **calling(f"tests.test_finetune_life:{name}")))
+    assert (done.code, list(done.losses())) == (ExitCode.SUCCESS, evaluated)
+    assert evaluated[-1] in done.stored()
+    assert state_of(tmp_path / "run", evaluated[-1], "scorer.json")["ended"] is True
 
 
 def test_attempt_after_a_callback_ended_the_training_trains_no_further(config, tmp_path):

@@ -81,8 +81,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         elif last or step % self.every == 0:
             # The log comes first, so that the evaluation has a train loss of its own step.
             control.should_log = control.should_evaluate = True
-            enter("Evaluating")
-            self._batches, self._evaluating = 0, Seldom("Evaluating")
+            self._evaluation_begins()
         if self.ranks.first and (reporting.checkpoint_requested() or self.keeper.overdue()):
             control.should_save = True
         self._agree(control)
@@ -99,6 +98,10 @@ class Life(TrainerCallback):  # type: ignore[misc]
             loss = float(logs["loss"])
             self._count(loss, state.global_step)
             self._train_loss = loss if math.isfinite(loss) else self._train_loss
+            self._evaluate_an_end(state, control)
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._evaluate_an_end(state, control)
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, eval_dataloader: Any, **_: Any
@@ -157,6 +160,18 @@ class Life(TrainerCallback):  # type: ignore[misc]
         self.progress.ended = control.should_training_stop and not self.stopped
         self.uploads.hand_over(folder, step, self.progress)
         enter("Training")
+
+    def _evaluate_an_end(self, state: TrainerState, control: TrainerControl) -> None:
+        """A callback of the user's may end the training here as well; the step that is reached is the last then."""
+        known = control.should_evaluate or state.global_step in self.progress.evaluations
+        if control.should_training_stop and not self.stopped and not known:
+            control.should_evaluate = True
+            self._evaluation_begins()
+        self._agree(control)
+
+    def _evaluation_begins(self) -> None:
+        enter("Evaluating")
+        self._batches, self._evaluating = 0, Seldom("Evaluating")
 
     def _agree(self, control: TrainerControl) -> None:
         """What happens at a step follows from what the first alone hears from outside, and what a callback of the user's may decide
