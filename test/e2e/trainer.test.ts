@@ -95,6 +95,24 @@ describe('the trainer in a pod', () => {
     expect(checkpoints.items.map((entry) => entry['step'])).toContain(best?.step);
   }, 90_000);
 
+  test('a column called a,"b" ; drop is used, named in the report, and asked for in predictions', async () => {
+    const awkward = 'a,"b" ; drop';
+    const [names = '', ...rows] = readFileSync(join(volume, 'data', 'patients.csv'), 'utf8').split('\n');
+    const quoted = `"${awkward.replaceAll('"', '""')}"`;
+    writeFileSync(join(volume, 'data', 'awkward.csv'), [names.replace('bmi', quoted), ...rows].join('\n'));
+    const job = await ended('awkward', tabular('awkward.csv', {}, { features: [awkward, 'bp', 's5'] }));
+    expect(job.status?.phase).toBe('Succeeded');
+    const folder = onDisk(job.status?.output?.uri);
+    expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('a,&#34;b&#34; ; drop');
+    const again = join(volume, 'again.csv');
+    const asked = ['--model', folder, '--data', join(folder, 'heldout.csv'), '--output', again];
+    await runPython(['-m', 'trainingjob', 'predict', ...asked]);
+    expect(readFileSync(again, 'utf8')).toBe(readFileSync(join(folder, 'predictions.csv'), 'utf8'));
+    // Predictions follow the column: without it they are refused by its name.
+    const bare = ['--model', folder, '--data', join(volume, 'data', 'patients.csv'), '--output', again];
+    await expect(runPython(['-m', 'trainingjob', 'predict', ...bare])).rejects.toThrow(awkward);
+  });
+
   test('a run that gets no better ends early, and status and an event say so', async () => {
     // Nothing is better by so much.
     const job = await ended('early', tabular('patients.csv', { earlyStopping: { patience: 2, minDelta: '1000' } }));
