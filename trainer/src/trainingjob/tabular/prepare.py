@@ -56,10 +56,11 @@ def prepare(tabular: TabularConfig, task: Task) -> Prepared:
     table = read_table(tabular.file, selection)
     y, classes = task.encode(table)
     notes: list[str] = []
-    rows = _usable(tabular, table, y, notes)
+    rows = _usable(tabular, table, y, classes, notes)
     split = split_rows(
         y, rows, tabular.eval_split, tabular.test_split, tabular.seed, stratified=tabular.task != "regression"
     )
+    _check_classes(tabular, table, y[split.train], classes)
     pipeline, left_out = fit(
         table.features,
         split.train,
@@ -114,7 +115,7 @@ def _placed(tabular: TabularConfig, table: Table, pipeline: Pipeline, rows: int)
     return table
 
 
-def _usable(tabular: TabularConfig, table: Table, y: Floats, notes: list[str]) -> Rows:
+def _usable(tabular: TabularConfig, table: Table, y: Floats, classes: tuple[str, ...], notes: list[str]) -> Rows:
     rows = np.arange(len(y))
     if tabular.preprocessing.imputing != "Drop":
         return rows
@@ -123,9 +124,26 @@ def _usable(tabular: TabularConfig, table: Table, y: Floats, notes: list[str]) -
     kept: Rows = rows[complete(columns, rows)]
     if len(kept) == 0:
         raise bad_data(f"{table.source}: every row lacks a value; choose another preprocessing.imputing than Drop")
+    lost = np.setdiff1d(np.arange(len(classes)), y[kept])
+    if len(lost) > 0:
+        raise bad_data(
+            f'{table.source}: every row of class "{classes[int(lost[0])]}" lacks a value; choose another preprocessing.imputing than '
+            "Drop, leave out the columns with gaps, or leave out the rows of that class"
+        )
     if len(kept) < len(rows):
         notes.append(f"{len(rows) - len(kept)} of {len(rows)} rows lack a value and are left out")
     return kept
+
+
+def _check_classes(tabular: TabularConfig, table: Table, y: Floats, classes: tuple[str, ...]) -> None:
+    family = tabular.family
+    for place, name in enumerate(classes):
+        count = int(np.sum(y == place))
+        if count < family.rows_per_class:
+            raise bad_data(
+                f'{table.source}: the training rows have {count} of class "{name}", and {family.name} needs {family.rows_per_class} of each '
+                "class; add rows of that class, leave out those that are there, or choose another family"
+            )
 
 
 def _part(matrix: Matrix, y: Floats) -> Part:

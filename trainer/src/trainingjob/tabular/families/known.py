@@ -22,7 +22,8 @@ from trainingjob.tabular.layers import Layers
 class Family:
     """`steps` is the parameter that says how many rounds there are, None where a model is fitted at once. `bytes_per_number` is
     the memory that training takes at its height for each cell of the table, as measured and with a fifth on top. `encoding` and
-    `scaling` are the defaults. `streams`: it trains on rows that are read from disk a part at a time."""
+    `scaling` are the defaults. `streams`: it trains on rows that are read from disk a part at a time. `rows_per_class` is how many
+    training rows a classification needs of each class."""
 
     name: str
     library: str
@@ -35,6 +36,7 @@ class Family:
     native_missing: bool = False
     native_categories: bool = False
     streams: bool = False
+    rows_per_class: int = 1
 
 
 def _family_parameters(*known: Hyperparameter, **presets: dict[str, object]) -> Hyperparameters:
@@ -172,6 +174,8 @@ FAMILIES: Mapping[str, Family] = {
             steps=None,
             bytes_per_number=32,
             scaling="Standard",
+            # Its probabilities are fitted to rows that it was not trained on.
+            rows_per_class=2,
             hyperparameters=_family_parameters(
                 Decimal("c", "1", above=True),
                 Choice("kernel", "rbf", ("rbf", "linear", "poly", "sigmoid")),
