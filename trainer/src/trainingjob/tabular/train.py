@@ -142,7 +142,7 @@ class _Run:
                 progress = read_progress(folder, self._scoring, self._prepared.table.sha256)
                 try:
                     with held(self._device):
-                        model = self._family.begin(self._prepared.problem, folder / file)
+                        model = self._family.begin(self._prepared.problem, folder / file, checkpoint.step)
                 except ValueError as error:
                     raise Damaged(f"{file} cannot be used: {str(error).splitlines()[0]}") from error
                 if model.done != checkpoint.step or model.done > self._steps:

@@ -27,7 +27,7 @@ def builds() -> frozenset[Build]:
     return frozenset({"CUDA"}) if get_gpu_device_count() > 0 else frozenset()
 
 
-def begin(problem: Problem, model: Path | None) -> "Boosting":
+def begin(problem: Problem, model: Path | None, step: int = 0) -> "Boosting":
     return Boosting(problem, None if model is None else _model(model))
 
 

@@ -70,8 +70,9 @@ class FamilyModule(Protocol):
     def builds(self) -> frozenset[Build]:
         """What the library can use of the GPUs that are here; asked only where there are some."""
 
-    def begin(self, problem: Problem, model: Path | None) -> Trainable:
-        """A new model, or one that goes on from a file. Raises ValueError when the file is no such model."""
+    def begin(self, problem: Problem, model: Path | None, step: int = 0) -> Trainable:
+        """A new model, or one that goes on from a file that was stored at round `step`. Raises ValueError when the file is no such
+        model."""
 
     def load(self, path: Path, task: str, classes: int) -> Predictor:
         """A model to predict with, on the CPU whatever it was trained on. Raises ValueError when the file is no such model."""

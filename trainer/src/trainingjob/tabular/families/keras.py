@@ -66,7 +66,7 @@ def builds() -> frozenset[Build]:
     return frozenset({"CUDA"}) if torch.cuda.is_available() else frozenset()
 
 
-def begin(problem: Problem, model: Path | None) -> "Training":
+def begin(problem: Problem, model: Path | None, step: int = 0) -> "Training":
     _check_memory(problem)
     with keras.device(_place(problem.device)):
         network = _network(problem)

@@ -37,8 +37,14 @@ def builds() -> frozenset[Build]:
     return frozenset(found)
 
 
-def begin(problem: Problem, model: Path | None) -> "Boosting":
-    return Boosting(problem, None if model is None else _booster(model))
+def begin(problem: Problem, model: Path | None, step: int = 0) -> "Boosting":
+    if model is None:
+        return Boosting(problem, None, 0)
+    booster = _booster(model)
+    # A round in which no leaf can be split leaves no tree.
+    if booster.current_iteration() > step:
+        raise ValueError(f"it has trees of {booster.current_iteration()} rounds and was stored at step {step}")
+    return Boosting(problem, booster, step)
 
 
 def load(path: Path, task: str, classes: int) -> "Boosted":
@@ -97,10 +103,11 @@ class Boosted:
 
 
 class Boosting(Boosted):
-    """A booster that is trained; it is None before the first round."""
+    """A booster that is trained; it is None before the first round. `done` counts rounds, of which it may have fewer."""
 
-    def __init__(self, problem: Problem, booster: Any) -> None:
+    def __init__(self, problem: Problem, booster: Any, done: int) -> None:
         super().__init__(booster, problem.task)
+        self.done = done
         self._parameters = _parameters(problem)
         self._seed = int(problem.parameters["random_state"])
         train = problem.train
@@ -115,10 +122,6 @@ class Boosting(Boosted):
             free_raw_data=False,
         )
 
-    @property
-    def done(self) -> int:
-        return 0 if self._booster is None else int(self._booster.current_iteration())
-
     def advance(self, to: int) -> None:
         # A seed for each segment, from the seed of the run: a booster that was loaded begins its generators anew.
         seed = (self._seed * 1_000_003 + self.done) % _SEEDS
@@ -127,6 +130,7 @@ class Boosting(Boosted):
         )
         # Through the text, as a checkpoint would: what is not in it must not count.
         self._booster = lgb.Booster(model_str=trained.model_to_string(num_iteration=-1))
+        self.done = to
 
     def save(self, path: Path) -> None:
         self._booster.save_model(str(path), num_iteration=-1)

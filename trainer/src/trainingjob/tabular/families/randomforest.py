@@ -20,7 +20,7 @@ def builds() -> frozenset[Build]:
     return frozenset()
 
 
-def begin(problem: Problem, model: Path | None) -> Fitting:
+def begin(problem: Problem, model: Path | None, step: int = 0) -> Fitting:
     def fit() -> Any:
         forest = _forest(problem)
         train = problem.train

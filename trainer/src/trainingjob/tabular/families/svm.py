@@ -26,7 +26,7 @@ def builds() -> frozenset[Build]:
     return frozenset()
 
 
-def begin(problem: Problem, model: Path | None) -> Fitting:
+def begin(problem: Problem, model: Path | None, step: int = 0) -> Fitting:
     return Fitting(None if model is None else _load(model), _ask, _importance, lambda: _fit(problem))
 
 

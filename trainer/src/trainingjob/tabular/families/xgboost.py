@@ -37,7 +37,7 @@ def builds() -> frozenset[Build]:
     return frozenset({"CUDA"}) if str(used).startswith("cuda") else frozenset()
 
 
-def begin(problem: Problem, model: Path | None) -> "Boosting":
+def begin(problem: Problem, model: Path | None, step: int = 0) -> "Boosting":
     names = plain_names(problem.names, "[]<")
     kinds = ["c" if index in problem.categorical else "q" for index in range(len(names))]
     train = problem.train
