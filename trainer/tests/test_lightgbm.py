@@ -1,4 +1,7 @@
-"""What only LightGBM does: rounds that leave no tree."""
+"""What only LightGBM does: rounds that leave no tree, and a model that is a text of lines."""
+
+import csv
+from typing import Any
 
 import lightgbm as lgb
 import pytest
@@ -7,6 +10,8 @@ from tests.demojob import of_type
 from tests.finished import run
 from tests.interruption import interrupted, resumed
 from tests.test_types import config_for
+from trainingjob.cli import main
+from trainingjob.exitcodes import ExitCode
 from trainingjob.tabular.families import lightgbm as family
 
 ROUNDS = 20
@@ -32,9 +37,9 @@ def test_rounds_without_a_tree_count_as_steps_when_a_run_goes_on(model_type, nam
     tried = []
     train = lgb.train
 
-    def counted(*arguments, num_boost_round, **others):
+    def counted(parameters, rows, *, num_boost_round, init_model):
         tried.append(num_boost_round)
-        return train(*arguments, num_boost_round=num_boost_round, **others)
+        return train(parameters, rows, num_boost_round=num_boost_round, init_model=init_model)
 
     monkeypatch.setattr(lgb, "train", counted)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -56,5 +61,21 @@ def test_rounds_without_a_tree_count_as_steps_when_a_run_goes_on(model_type, nam
 
 def test_model_with_more_rounds_than_its_step_is_not_gone_on_with(tmp_path):
     done = run(tmp_path, boosted(tmp_path))
+    anything: Any = None
     with pytest.raises(ValueError, match="it has trees of 20 rounds and was stored at step 19"):
-        family.begin(None, done.folder / "checkpoints" / f"checkpoint-{ROUNDS}" / "model.txt", ROUNDS - 1)
+        family.begin(anything, done.folder / "checkpoints" / f"checkpoint-{ROUNDS}" / "model.txt", ROUNDS - 1)
+
+
+@pytest.mark.parametrize("gap", ["\n", "\r\n", "\r", "\x1f"], ids=ascii)
+def test_names_with_line_breaks_are_trained_on_and_predicted_for(gap, tmp_path):
+    config = boosted(tmp_path, minDataInLeaf=1)
+    names = (f"width{gap}mm", "colour", f"is{gap}good")
+    with (tmp_path / "data.csv").open("w", newline="") as file:
+        rows = [(row, f"red{gap}ish" if row % 3 else "blue", "no" if row % 2 else "yes") for row in range(60)]
+        csv.writer(file).writerows([names, *rows])
+    config["trainer"]["tabular"] |= {"target": names[2], "preprocessing": {"encoding": "OneHot"}}
+    assert run(tmp_path, config).code == ExitCode.SUCCESS
+    output, predictions = tmp_path / "output", tmp_path / "predictions.csv"
+    arguments = ["--model", str(output), "--data", str(output / "heldout.csv"), "--output", str(predictions)]
+    assert main(["predict", *arguments]) == 0
+    assert predictions.read_bytes() == (output / "predictions.csv").read_bytes()

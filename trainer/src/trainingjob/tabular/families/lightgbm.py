@@ -16,6 +16,8 @@ from trainingjob.tabular.predicted import Predicted, of_classes, of_two
 SEGMENTED = True
 
 _SEEDS = 2**31
+# In names: the model is a text of lines, and its JSON has no escapes.
+_FORBIDDEN = '",:[]{} \x7f' + "".join(map(chr, range(32)))
 _OBJECTIVES = {
     "regression": "regression",
     "binary_classification": "binary",
@@ -115,8 +117,7 @@ class Boosting(Boosted):
             _Stored(train.x) if isinstance(train.x, StoredMatrix) else train.x,
             label=train.y,
             weight=train.weight,
-            # Its JSON has no escapes.
-            feature_name=plain_names(problem.names, '",:[]{} '),
+            feature_name=plain_names(problem.names, _FORBIDDEN),
             categorical_feature=list(problem.categorical),
             params=self._parameters,
             free_raw_data=False,
