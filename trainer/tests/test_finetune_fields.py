@@ -123,7 +123,7 @@ def observed(value: dict[str, Any], folder: Path) -> Any:
         return str(error)
     adapter = getattr(trainer.model, "peft_config", {}).get("default")
     rewards = [
-        function(completions=["{}", "x"], answer=["x", "x"], completion_ids=[[1], [1, 2]])
+        function(completions=["{}", "x"], answer=["x", "x"], completion_ids=[[1], [1, 2]], members=["{}", "{}"])
         for function in getattr(trainer, "reward_funcs", [])
         if not isinstance(function, torch.nn.Module)
     ]

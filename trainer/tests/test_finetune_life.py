@@ -182,7 +182,29 @@ def test_step_at_which_a_callback_ends_the_training_elsewhere_counts_too(config,
     done = run(tmp_path / "run", config(parameters={"maxSteps": 40}, **calling(f"tests.test_finetune_life:{name}")))
     assert (done.code, list(done.losses())) == (ExitCode.SUCCESS, evaluated)
     assert evaluated[-1] in done.stored()
+    # With a train loss of its own.
+    assert done.of("point")[-1]["step"] == evaluated[-1]
     assert state_of(tmp_path / "run", evaluated[-1], "scorer.json")["ended"] is True
+
+
+def test_epoch_that_ends_at_an_evaluated_step_is_saved_when_a_callback_ends_the_training_with_it(config, tmp_path):
+    """It was neither the best nor due, and nobody knew that it is the last when it was evaluated."""
+    worse = {"strategy": "SingleMetric", "metric": {"name": "eval/loss", "goal": "Maximize"}}
+    rules = {"evaluation": {"everySteps": 7}, "checkpoints": {"everySteps": 28, "keepLast": 1}, "scoring": worse}
+    given = config(parameters={"maxSteps": 40}, **rules, **calling("tests.test_finetune_life:EndingWithAnEpoch"))
+    done = run(tmp_path / "run", given)
+    assert (done.code, list(done.losses()), done.stored()) == (ExitCode.SUCCESS, [7, 14], [7, 14])
+    assert done.of("result")[0]["bestStep"] == 7
+    assert state_of(tmp_path / "run", 14, "scorer.json")["ended"] is True
+
+
+def test_step_that_was_stored_before_a_callback_ended_the_training_is_not_stored_again(config, tmp_path):
+    """The operator counts on a checkpoint as it was reported."""
+    rules = {"evaluation": {"everySteps": 7}}
+    given = config(parameters={"maxSteps": 40}, **rules, **calling("tests.test_finetune_life:EndingWithAnEpoch"))
+    done = run(tmp_path / "run", given)
+    assert (done.code, list(done.losses())) == (ExitCode.SUCCESS, [7, 14])
+    assert [event["step"] for event in done.of("checkpoint") if event["verified"]] == [7, 14]
 
 
 def test_attempt_after_a_callback_ended_the_training_trains_no_further(config, tmp_path):

@@ -313,3 +313,13 @@ def test_defaults_are_those_of_the_resource():
     preprocessing = properties["preprocessing"]["properties"]
     assert config.preprocessing.imputing == preprocessing["imputing"]["default"]
     assert {preprocessing[name]["default"] for name in ("encoding", "scaling")} == {"Auto"}
+
+
+def test_names_of_columns_are_read_as_those_of_files_are():
+    """Spaces around a column's name do not count, so the same name with them in the job was none of the file's."""
+    kinds = {"columnTypes": [{"name": "age ", "type": "Categorical"}]}
+    found = parse_config(tabular(target=" y", features=["age ", " b c "], preprocessing=kinds)).trainer
+    assert isinstance(found, TabularConfig)
+    assert (found.target, found.features, found.preprocessing.kinds) == ("y", ("age", "b c"), {"age": "Categorical"})
+    with pytest.raises(TrainingError, match=r'features: names "age" twice'):
+        parse_config(tabular(features=["age", "age "]))

@@ -101,6 +101,10 @@ class Life(TrainerCallback):  # type: ignore[misc]
             self._evaluate_an_end(state, control)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        ends = control.should_training_stop and not self.stopped and state.global_step < state.max_steps
+        if ends and state.global_step in self.progress.scores:
+            # It was evaluated when nobody knew that it is the last.
+            control.should_save = self._saved != state.global_step
         self._evaluate_an_end(state, control)
 
     def on_prediction_step(
@@ -138,7 +142,8 @@ class Life(TrainerCallback):  # type: ignore[misc]
         if scored.score is not None:
             self.progress.scores[step] = scored.score.score
             last = step >= state.max_steps or control.should_training_stop or self._ends_early(control)
-            if self.keeper.due(step, is_best=scored.is_best, is_last=last):
+            # What is stored is not stored again: the operator counts on it as it is.
+            if self._saved != step and self.keeper.due(step, is_best=scored.is_best, is_last=last):
                 control.should_save = True
         self._agree(control)
         if not control.should_save:
@@ -165,7 +170,7 @@ class Life(TrainerCallback):  # type: ignore[misc]
         """A callback of the user's may end the training here as well; the step that is reached is the last then."""
         known = control.should_evaluate or state.global_step in self.progress.evaluations
         if control.should_training_stop and not self.stopped and not known:
-            control.should_evaluate = True
+            control.should_log = control.should_evaluate = True
             self._evaluation_begins()
         self._agree(control)
 

@@ -24,7 +24,7 @@ from trainingjob.progress import Progress
 from trainingjob.result import fetch_best
 from trainingjob.stages import bytes_in, counting, enter, growing
 from trainingjob.storage.address import store_at
-from trainingjob.storage.manifest import MANIFEST, Damaged, fetch_verified, store_verified
+from trainingjob.storage.manifest import MANIFEST, fetch_verified, store_verified
 
 # What going on needs, and using the model does not.
 _STATE = (
@@ -98,7 +98,8 @@ def _stored_before(trained: Trained, uri: str, folder: Path) -> tuple[int, str] 
             (folder / MANIFEST).write_bytes(manifest)
             _write_words(trained, step, Path(name))
             same = all((folder / file).read_bytes() == (Path(name) / file).read_bytes() for file in _WORDS)
-        except (Damaged, OSError, ValueError, KeyError, TypeError):
+        except (TrainingError, OSError, ValueError, KeyError, TypeError):
+            # It is made anew, whatever was wrong with it.
             same = False
     if same:
         return step, sha

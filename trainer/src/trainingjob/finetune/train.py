@@ -117,14 +117,14 @@ def _prepared(
 def _fitting(training: _Training) -> tuple[Progress, bool]:
     """Trains, and says whether it was cut short. Where memory does not suffice, goes on from the newest checkpoint with a
     smaller batch, some times; the steps stay those that were asked for. Of several processes one cannot do that while the others
-    wait for it: whoever started them starts them again."""
+    wait for it: whoever started them, be it only one, starts them again."""
     for tries_left in range(memory.MOST_HALVINGS, -1, -1):
         try:
             with training.ranks.folder("training-") as folder, memory.watched():
                 return _train(training, folder)
         except TrainingError as error:
             smaller = memory.with_half_the_batch(training.finetune)
-            again = tries_left > 0 and training.ranks.count == 1
+            again = tries_left > 0 and not training.ranks.together
             if error.code != ExitCode.OUT_OF_MEMORY or smaller is None or not again:
                 raise
             training = replace(training, finetune=smaller, resumable=training.keeper.stored())

@@ -83,7 +83,7 @@ def parse_tabular(value: Any) -> TabularConfig:
         eval_split=eval_split,
         test_split=test_split,
         seed=seed,
-        target=fields.text("target"),
+        target=fields.text("target").strip(),
         features=features,
         excluded=excluded or (),
         preprocessing=parse_preprocessing(
@@ -146,10 +146,12 @@ def _names(fields: Fields, name: str) -> tuple[str, ...] | None:
         raise invalid(
             f"{fields.path(name)}: must be a list of column names, not {shown(value)}; leave it out to use all columns"
         )
-    doubled = next((entry for entry in value if value.count(entry) > 1), None)
+    # As those of the file are read, without spaces around them.
+    names = [entry.strip() for entry in value]
+    doubled = next((entry for entry in names if names.count(entry) > 1), None)
     if doubled is not None:
         raise invalid(f'{fields.path(name)}: names "{doubled}" twice; name each column once')
-    return tuple(value)
+    return tuple(names)
 
 
 def _check(config: TabularConfig) -> None:

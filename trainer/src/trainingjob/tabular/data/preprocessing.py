@@ -65,7 +65,7 @@ def _kinds(value: Any) -> dict[str, Kind]:
     kinds: dict[str, Kind] = {}
     for index, entry in enumerate(value):
         fields = Fields(entry, f"{where}[{index}]")
-        name = fields.text("name")
+        name = fields.text("name").strip()
         if name in kinds:
             raise invalid(f'{where}: names "{name}" twice; name each column once')
         kinds[name] = fields.choice("type", KINDS)
