@@ -122,3 +122,15 @@ def lost_at(step: int, folder: Path, config: dict[str, Any]) -> list[dict[str, A
         with pytest.raises(HostLost):
             run(folder, config)
     return read_events(folder / "events.jsonl")
+
+
+def resumed(folder: Path, config: dict[str, Any]) -> Done:
+    """The next attempt after whatever is in the folder; its events alone."""
+    before = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    (folder / "events.jsonl").unlink()
+    return run(folder, {**config, "resume": offered(before)})
+
+
+def calling(*names: str) -> dict[str, Any]:
+    """Members of a job whose trainer calls these classes."""
+    return {"finetune": {"callbacks": [{"entryPoint": name} for name in names]}}

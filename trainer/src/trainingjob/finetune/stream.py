@@ -10,44 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Features, IterableDataset, List, Value
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainingjob.datafile import bad_data
 from trainingjob.finetune.formats import converted, recognised
+from trainingjob.finetune.lead import Lead
 from trainingjob.finetune.rows import Row, rows_of
 from trainingjob.finetune.tokens import tokens_of, training_template
-from trainingjob.stages import Seldom, enter
+from trainingjob.stages import Seldom
 
 # Evaluations of more would take longer than they tell.
 _MOST_HELD_OUT = 1000
 _TOKENS = Features({"input_ids": List(Value("int64")), "labels": List(Value("int64"))})
-
-
-@dataclass
-class Lead(TrainerCallback):  # type: ignore[misc]
-    """Tells of rows that are read before an attempt's first step. One that goes on reads all again that were trained on before it, and
-    nothing else that it reports shows that it moves; steps tell of themselves."""
-
-    awaited: bool = False
-    rows: int = 0
-    reading: Seldom = field(default_factory=lambda: Seldom("Training"))
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.awaited, self.rows, self.reading = True, 0, Seldom("Training")
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.awaited:
-            self.awaited = False
-            # What was told of rows is over.
-            enter("Training")
-
-    def told(self, entries: Iterator[Any]) -> Iterator[Any]:
-        """The same entries."""
-        for entry in entries:
-            if self.awaited:
-                self.rows += 1
-                self.reading.tell(f"{self.rows} rows read before the first step")
-            yield entry
 
 
 @dataclass(frozen=True)
